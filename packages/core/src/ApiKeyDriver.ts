@@ -1,0 +1,231 @@
+/**
+ * What an adapter implements: one vendor's keys, over plain strings.
+ *
+ * Core does the rest: it validates and redacts, refuses what the vendor lacks, compares echoes, runs mints to their
+ * end, measures and traces. A driver only maps between the neutral words and its vendor's wire.
+ *
+ * @since 0.1.0
+ */
+import type * as DateTime from "effect/DateTime"
+import type * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import type * as Stream from "effect/Stream"
+import type { KeyStatus } from "./ApiKey.ts"
+import type { ApiKeyError, Issue } from "./ApiKeyError.ts"
+import type { AllowList, Restriction, Restrictions } from "./Restrictions.ts"
+
+/**
+ * Checks a value of a restriction against the vendor's own rules and normalises it (case, duplicates).
+ *
+ * **Details**
+ *
+ * A rule must run in linear time on any input and its messages must not contain the value.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Rule<A> = (value: A) => Result.Result<A, ReadonlyArray<Issue>>
+
+/**
+ * The restrictions a vendor has, each with its rule; the object's keys are the evidence for the compiler.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type RestrictionRules = { readonly [K in Restriction]?: Rule<Restrictions[K]> }
+
+/**
+ * A key as the vendor shows it, in neutral words.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface KeyRecord {
+  /** What the vendor knows the key by; absent where it shows the key but masks its address. */
+  readonly address?: string
+  /** Printable and stable; must not reveal the address. */
+  readonly handle: string
+  readonly name?: string
+  readonly status: KeyStatus
+  readonly providerStatus: string
+  /** What the vendor shows; a restriction that it does not show is absent, never guessed. */
+  readonly restrictions: Partial<Restrictions>
+  readonly createdAt?: DateTime.Utc
+  readonly updatedAt?: DateTime.Utc
+  readonly options?: Readonly<Record<string, unknown>>
+}
+
+/**
+ * What to mint: validated, and with every restriction that the driver declares filled in.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface MintSpec {
+  readonly name: string
+  readonly restrictions: Partial<Restrictions>
+  /** What `ApiKeyDriver.options` decoded; `undefined` where nothing was said. */
+  readonly options?: unknown
+}
+
+/**
+ * What to change: validated, and only what was asked.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PatchSpec {
+  readonly name?: string
+  readonly restrictions: Partial<Restrictions>
+  readonly options?: unknown
+}
+
+/**
+ * A key that the vendor has just minted.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Minted {
+  readonly address: string
+  readonly secret: string
+  /** What the vendor's reply shows of the new key, to be held against what was asked. */
+  readonly echo?: KeyRecord
+}
+
+/**
+ * A mint in two steps: what may wait or fail has been done, `send` makes exactly one request.
+ *
+ * **Details**
+ *
+ * Building it waits for the limiter and reads the credential, and may be interrupted. `send` is run once, to its end,
+ * and must bound its own time.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PreparedMint {
+  readonly send: Effect.Effect<Minted, ApiKeyError>
+}
+
+/**
+ * A mint that makes a successor to an existing key.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PreparedSuccessor extends PreparedMint {
+  /** What the successor is to be: the old key's name and restrictions. It may not come out wider. */
+  readonly spec: MintSpec
+  /** Switches a successor on that was minted inert. */
+  readonly activate?: (address: string) => Effect.Effect<void, ApiKeyError>
+}
+
+/**
+ * How a vendor rotates: in place (the old secret dies with the call) or by a successor beside the old key.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type RotationDriver =
+  | { readonly inPlace: (address: string) => Effect.Effect<PreparedMint, ApiKeyError> }
+  | {
+      readonly successor: (address: string) => Effect.Effect<PreparedSuccessor, ApiKeyError>
+      readonly retire: (address: string) => Effect.Effect<void, ApiKeyError>
+    }
+
+/**
+ * What an adapter implements. A verb that the vendor lacks is left out; what is there is the evidence for the compiler.
+ *
+ * **Details**
+ *
+ * Every effect fails with `ApiKeyError` alone. A driver *must* refuse what it cannot express, *must not* repeat a mint
+ * (`ProviderClient` does not), and *must not* put an address, a secret or a vendor's text into an error or a log.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ApiKeyDriver {
+  /** The provider's id, such as `jetemail`: it names refs, errors, spans, metrics and the namespace of options. */
+  readonly provider: string
+  /** The user's name for the account at the vendor. */
+  readonly account: string
+  readonly restrictions: RestrictionRules
+  /** What a key gets where its spec is silent, for each declared restriction. */
+  readonly defaults: Partial<Restrictions>
+  /** The vendor's rule for names. */
+  readonly name: Rule<string>
+  /** The rule for addresses: a masked or mangled one is refused before it is sent. */
+  readonly address: Rule<string>
+  /** The printable handle of an address: the same at creation, in lists and in logs. */
+  readonly handle: (address: string) => string
+  /** Decodes the vendor's own options strictly; left out where it has none. */
+  readonly options?: Rule<unknown>
+  readonly mint?: (spec: MintSpec) => Effect.Effect<PreparedMint, ApiKeyError>
+  /** Changes a key; gives back what the reply shows of it, if anything. */
+  readonly patch?: (address: string, patch: PatchSpec) => Effect.Effect<KeyRecord | undefined, ApiKeyError>
+  /** Switches a key on or off; gives back what the reply shows of it, if anything. */
+  readonly setStatus?: (
+    address: string,
+    status: "active" | "disabled" | "sandbox"
+  ) => Effect.Effect<KeyRecord | undefined, ApiKeyError>
+  /** Whether `setStatus` knows `sandbox`. */
+  readonly sandbox?: boolean
+  readonly remove?: (address: string) => Effect.Effect<void, ApiKeyError>
+  readonly get?: (address: string) => Effect.Effect<KeyRecord, ApiKeyError>
+  /** Every key, or those of this exact name where the vendor can tell; core filters again. */
+  readonly list?: (filter: { readonly name?: string }) => Stream.Stream<KeyRecord, ApiKeyError>
+  readonly rotation?: RotationDriver
+}
+
+/**
+ * A rule for lists: at most `max` entries, each checked and normalised by `entry`, duplicates dropped.
+ *
+ * @since 0.1.0
+ * @category rules
+ */
+export const allowList =
+  (options: {
+    readonly max?: number
+    readonly entry: (value: string) => Result.Result<string, string>
+  }): Rule<AllowList> =>
+  (list) => {
+    if (list === "any") return Result.succeed(list)
+    const issues: Array<Issue> = []
+    const entries = new Set<string>()
+    // The length is checked first: a hostile list of millions is refused without looking at its entries.
+    if (options.max !== undefined && list.length > options.max) {
+      return Result.fail([{ path: [], message: `at most ${options.max} entries are allowed` }])
+    }
+    for (const [index, value] of list.entries()) {
+      const checked = options.entry(value)
+      if (Result.isFailure(checked)) issues.push({ path: [index], message: checked.failure })
+      else entries.add(checked.success)
+    }
+    const [first, ...rest] = entries
+    return issues.length > 0 || first === undefined ? Result.fail(issues) : Result.succeed([first, ...rest])
+  }
+
+/**
+ * A rule for quotas: at most `max`.
+ *
+ * @since 0.1.0
+ * @category rules
+ */
+export const quota =
+  (options: { readonly max: number }): Rule<Restrictions["quota"]> =>
+  (value) =>
+    value === "unlimited" || value <= options.max
+      ? Result.succeed(value)
+      : Result.fail([{ path: [], message: `at most ${options.max} is allowed; write "unlimited" for no quota` }])
+
+/**
+ * A rule for a plain string, from a check that says in words what is wrong.
+ *
+ * @since 0.1.0
+ * @category rules
+ */
+export const text =
+  (check: (value: string) => Result.Result<string, string>): Rule<string> =>
+  (value) =>
+    Result.mapError(check(value), (message) => [{ path: [], message }])

@@ -1,0 +1,537 @@
+/**
+ * The HTTP half that every adapter shares: credential, limiter, time-out, repeats, decoding.
+ *
+ * An adapter describes each endpoint as data; how a call behaves follows from the endpoint's {@link Safety}.
+ *
+ * @since 0.1.0
+ */
+
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as Headers from "effect/http/Headers"
+import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import {
+  ApiKeyError,
+  type ApiKeyErrorReason,
+  AuthenticationFailed,
+  type HttpExchange,
+  InvalidRequest,
+  OutcomeUnknown,
+  PermissionDenied,
+  ProviderUnavailable,
+  RateLimited,
+  UnexpectedResponse
+} from "./ApiKeyError.ts"
+import { issuesOf } from "./internal/issues.ts"
+import * as Limiter from "./internal/limiter.ts"
+import { traceExchange } from "./internal/telemetry.ts"
+
+export type {
+  /**
+   * So many calls in any window of this length.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  Budget,
+  /**
+   * What a vendor lets through, for one account.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  Budgets
+} from "./internal/limiter.ts"
+
+/**
+ * What may be done with a call whose reply was lost.
+ *
+ * **Details**
+ *
+ * - `read`: repeated.
+ * - `idempotent`: repeated; twice is once.
+ * - `remove`: repeated; a 404 on the *repeat* is success.
+ * - `mint`: never repeated; an end that proves nothing is `OutcomeUnknown`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Safety = "read" | "idempotent" | "remove" | "mint"
+
+/**
+ * Where the manager's credential comes from: a value, or an effect that is run for every call, so that the credential
+ * can rotate under a living layer.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Credential = Redacted.Redacted<string> | Effect.Effect<Redacted.Redacted<string>, unknown>
+
+/**
+ * How reads and other repeatable calls are repeated after transport errors, time-outs, 408 and 5xx.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RetryOptions {
+  /** How many repeats at the most; 3 unless given. */
+  readonly times?: number | undefined
+  /** The first delay, which doubles and is jittered; 200 milliseconds unless given. */
+  readonly base?: Duration.Input | undefined
+}
+
+/**
+ * How calls wait for the vendor's budget.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RateLimitOptions {
+  /** How long a call waits for its turn before it fails with `RateLimited`; 10 seconds unless given, 0 to fail fast. */
+  readonly maxWait?: Duration.Input | undefined
+}
+
+/**
+ * What a user of any adapter can set.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ClientOptions {
+  /** The manager's credential at the vendor. */
+  readonly apiKey: Credential
+  /** Where the vendor's API is; `https`, or `http` on loopback. */
+  readonly baseUrl?: string | undefined
+  /** Your name for the account at the vendor, `"default"` unless given; refs, limits and handles belong to it. */
+  readonly account?: string | undefined
+  /** How long one HTTP attempt may take; 30 seconds unless given. */
+  readonly timeout?: Duration.Input | undefined
+  /** Repeats of calls that are safe to repeat; `false` for none. Mints are never repeated. */
+  readonly retry?: RetryOptions | false | undefined
+  /** The limiter that keeps the vendor from locking the account; `false` for none. */
+  readonly rateLimit?: RateLimitOptions | false | undefined
+  /** The largest reply that is read, in bytes; 16 MB unless given. */
+  readonly maxReplyBytes?: number | undefined
+  /** A last change to the HTTP client, for a proxy or a test. */
+  readonly transformClient?: ((client: HttpClient.HttpClient) => HttpClient.HttpClient) | undefined
+}
+
+/**
+ * What an adapter says of its vendor.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface VendorOptions extends ClientOptions {
+  /** The provider's id, such as `jetemail`. */
+  readonly provider: string
+  readonly baseUrl: string
+  /** The header that carries the credential. */
+  readonly authorization: (credential: string) => readonly [name: string, value: string]
+  readonly budgets: Limiter.Budgets
+}
+
+/**
+ * One endpoint of a vendor, as data.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Endpoint<I, A> {
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
+  /** The path's template below `baseUrl`; `:name` is filled from `params`, percent-encoded. */
+  readonly path: string
+  readonly safety: Safety
+  /** Encodes the JSON body, strictly; left out for no body. */
+  readonly body?: Schema.Codec<I, unknown> | undefined
+  /** The path's parameters. */
+  readonly params?: ((input: I) => Readonly<Record<string, string>>) | undefined
+  /** Decodes what is needed of a 2xx reply, leniently. */
+  readonly reply: Schema.Codec<A, unknown>
+  /** Finds the secret in a mint's reply that `reply` cannot decode; the reply is JSON of any shape. */
+  readonly salvage?: ((reply: unknown, input: I) => Option.Option<A>) | undefined
+  /** What a removal gives back when a repeat finds that an earlier attempt carried it out. */
+  readonly gone?: (() => A) | undefined
+  /** What a status means here, where it differs from what it means everywhere. */
+  readonly errors?: Readonly<Record<number, (reply: unknown) => ApiKeyErrorReason>> | undefined
+}
+
+/**
+ * A request that is ready to leave: encoded, admitted by the limiter and with its credential read.
+ *
+ * **Gotchas**
+ *
+ * `send` makes one request each time it is run. A mint must be sent once, where nothing interrupts it: `ApiKeyService`
+ * does that, and hands the secret over before anything can lose it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PreparedRequest<A> {
+  readonly send: Effect.Effect<A, ApiKeyError>
+}
+
+/**
+ * One vendor's HTTP client.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ProviderClient {
+  readonly provider: string
+  readonly account: string
+  /** An endpoint that may be repeated: calls it, with repeats by its safety. */
+  readonly call: <I, A>(
+    endpoint: Endpoint<I, A> & { readonly safety: Exclude<Safety, "mint"> }
+  ) => (input: I) => Effect.Effect<A, ApiKeyError>
+  /** An endpoint that mints: prepares the one request. */
+  readonly prepare: <I, A>(
+    endpoint: Endpoint<I, A> & { readonly safety: "mint" }
+  ) => (input: I) => Effect.Effect<PreparedRequest<A>, ApiKeyError>
+}
+
+/** What went out and came back, and what it means. */
+interface Failure {
+  readonly reason: ApiKeyErrorReason
+  readonly status?: number
+}
+
+const fail = (reason: ApiKeyErrorReason, status?: number): Effect.Effect<never, Failure> =>
+  Effect.fail(status === undefined ? { reason } : { reason, status })
+
+/** How long one lockout is believed at the most: a `Retry-After` of years must not shut the gate for years. */
+const longestLockout = Duration.hours(1)
+const shortestLockout = Duration.seconds(1)
+
+const noIssues: ReadonlyArray<{ readonly path: ReadonlyArray<string>; readonly message: string }> = []
+
+/** Error codes of Node, undici and the resolver which prove that no byte of the request reached the vendor. */
+const notSentCodes: ReadonlySet<string> = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "UND_ERR_CONNECT_TIMEOUT",
+  "CERT_HAS_EXPIRED",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  "ERR_TLS_CERT_ALTNAME_INVALID"
+])
+
+/** Whether an error proves that nothing was sent; several attempts at several addresses must all prove it. */
+const provesNotSent = (error: unknown, depth = 0): boolean => {
+  if (!Predicate.isObject(error) || depth > 8) return false
+  if (Predicate.hasProperty(error, "errors") && Array.isArray(error.errors) && error.errors.length > 0) {
+    return error.errors.every((inner) => provesNotSent(inner, depth + 1))
+  }
+  if (Predicate.hasProperty(error, "code") && Predicate.isString(error.code)) return notSentCodes.has(error.code)
+  return Predicate.hasProperty(error, "cause") && provesNotSent(error.cause, depth + 1)
+}
+
+const transportFailure =
+  (safety: Safety) =>
+  (error: HttpClientError.HttpClientError): Effect.Effect<never, Failure> => {
+    const sent = !(
+      error.reason._tag === "EncodeError" ||
+      error.reason._tag === "InvalidUrlError" ||
+      provesNotSent(error.reason)
+    )
+    return fail(
+      safety === "mint" && sent
+        ? new OutcomeUnknown({ problem: "transport", issues: noIssues })
+        : new ProviderUnavailable({ problem: "transport", sent })
+    )
+  }
+
+const timeoutFailure = (safety: Safety) => (): Effect.Effect<never, Failure> =>
+  fail(
+    safety === "mint"
+      ? new OutcomeUnknown({ problem: "timeout", issues: noIssues })
+      : new ProviderUnavailable({ problem: "timeout", sent: true })
+  )
+
+/** A 2xx reply that could not be used, or a redirect: on a mint, nobody knows what it did. */
+const unusable = (
+  safety: Safety,
+  problem: UnexpectedResponse["problem"],
+  issues: OutcomeUnknown["issues"] = noIssues
+) =>
+  safety === "mint" ? new OutcomeUnknown({ problem: "reply", issues }) : new UnexpectedResponse({ problem, issues })
+
+const visibleAscii = /^[\x21-\x7e]+$/
+
+/**
+ * Fills a path template. A parameter is percent-encoded, and one that is empty or made of dots is refused, because URL
+ * parsers read an encoded `..` as a step up.
+ */
+const fillPath = (template: string, params: Readonly<Record<string, string>>): Result.Result<string, Failure> => {
+  const bad = Object.keys(params).filter((name) => /^\.{0,2}$/.test(params[name] ?? ""))
+  return bad.length === 0
+    ? Result.succeed(template.replace(/:([A-Za-z]+)/g, (_, name: string) => encodeURIComponent(params[name] ?? "")))
+    : Result.fail({
+        reason: new InvalidRequest({
+          source: "client",
+          issues: bad.map((name) => ({ path: [name], message: "cannot stand in a path: give the key's own id" }))
+        })
+      })
+}
+
+/** Reads a reply's body as text, at most so many bytes. */
+const readText = (response: HttpClientResponse.HttpClientResponse, maxBytes: number) =>
+  Effect.suspend(() => {
+    const length = Number(response.headers["content-length"])
+    if (length > maxBytes) return Effect.succeed(Option.none<string>())
+    const decoder = new TextDecoder()
+    let bytes = 0
+    let text = ""
+    return Stream.runForEachWhile(response.stream, (chunk) =>
+      Effect.sync(() => {
+        bytes += chunk.byteLength
+        if (bytes > maxBytes) return false
+        text += decoder.decode(chunk, { stream: true })
+        return true
+      })
+    ).pipe(
+      Effect.map(() => (bytes > maxBytes ? Option.none() : Option.some(text + decoder.decode()))),
+      // A reply without a body is an error to some clients.
+      Effect.catchReason("HttpClientError", "EmptyBodyError", () => Effect.succeed(Option.some("")))
+    )
+  })
+
+const parseJson = (text: string): Result.Result<unknown, unknown> => Result.try((): unknown => JSON.parse(text))
+
+/** How long a 429 asks us to wait, bounded; the vendor's usual lockout where it does not say. */
+const lockoutOf = (response: HttpClientResponse.HttpClientResponse, usual: Duration.Duration, now: number) => {
+  const header = response.headers["retry-after"]
+  const parsed = header === undefined ? Result.fail(undefined) : Headers.parseRetryAfter(header)
+  const asked = Result.isSuccess(parsed) ? Headers.retryAfterDelay(parsed.success, now) : usual
+  return Duration.clamp(asked, { minimum: shortestLockout, maximum: longestLockout })
+}
+
+const checkBaseUrl = (baseUrl: string): Result.Result<string, string> => {
+  const url = Result.try(() => new URL(baseUrl))
+  if (Result.isFailure(url)) return Result.fail("must be an absolute URL, such as https://api.example.com")
+  const { hash, hostname, password, protocol, search, username } = url.success
+  if (username !== "" || password !== "") return Result.fail("must not hold credentials")
+  if (search !== "" || hash !== "") return Result.fail("must not hold a query or a fragment")
+  const loopback = hostname === "localhost" || hostname === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(hostname)
+  if (protocol !== "https:" && !(protocol === "http:" && loopback)) {
+    return Result.fail("must be https (http is allowed on loopback alone): the credential would travel in clear")
+  }
+  return Result.succeed(url.success.href.replace(/\/+$/, ""))
+}
+
+/**
+ * Makes the client of one vendor's account.
+ *
+ * **Details**
+ *
+ * Fails with `InvalidRequest` for a `baseUrl` that is no URL, holds credentials, or would send the credential in clear.
+ * The limiter keeps its counts in the `RateLimiterStore` from the context, else in memory of its own: give the layers of
+ * one account one store (`RateLimiter.layerStoreMemory`, or Redis for many processes) for them to share its budget.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = Effect.fnUntraced(function* (
+  options: VendorOptions
+): Effect.fn.Return<ProviderClient, ApiKeyError, HttpClient.HttpClient | Scope.Scope> {
+  const { provider } = options
+  const account = options.account ?? "default"
+  const baseUrl = checkBaseUrl(options.baseUrl)
+  if (Result.isFailure(baseUrl)) {
+    const issues = [{ path: ["baseUrl"], message: baseUrl.failure }]
+    return yield* new ApiKeyError({
+      provider,
+      operation: "layer",
+      reason: new InvalidRequest({ source: "client", issues })
+    })
+  }
+  const timeout = Duration.fromInputUnsafe(options.timeout ?? "30 seconds")
+  const maxReplyBytes = options.maxReplyBytes ?? 16 * 1024 * 1024
+  const rateLimit = options.rateLimit ?? {}
+  const maxWait = Duration.fromInputUnsafe((rateLimit === false ? undefined : rateLimit.maxWait) ?? "10 seconds")
+  const lockout = Duration.fromInputUnsafe(options.budgets.lockout)
+  const limiter =
+    rateLimit === false
+      ? Limiter.unlimited
+      : yield* Limiter.make({ provider, account, budgets: options.budgets, maxWait })
+
+  const given = yield* HttpClient.HttpClient
+  const client = options.transformClient === undefined ? given : options.transformClient(given)
+  const [authorizationName] = options.authorization("")
+
+  // Set on every request rather than on the layer: a caller's own settings must not turn any of it off.
+  const httpContext = Context.empty().pipe(
+    Context.add(HttpClient.TracerDisabledWhen, () => true),
+    Context.add(HttpClient.TracerPropagationEnabled, false),
+    Context.add(Headers.CurrentRedactedNames, [authorizationName, "authorization", /key|token|secret/i]),
+    Context.add(FetchHttpClient.RequestInit, { redirect: "manual", cache: "no-store", credentials: "omit" })
+  )
+
+  const readCredential = Effect.suspend(() =>
+    Redacted.isRedacted(options.apiKey) ? Effect.succeed(options.apiKey) : options.apiKey
+  ).pipe(
+    // Whatever the effect failed with stays here: it may hold the credential.
+    Effect.catchCause(() => fail(new AuthenticationFailed({ problem: "unreadable" }))),
+    Effect.flatMap((credential) => {
+      const value = Redacted.value(credential)
+      return visibleAscii.test(value) ? Effect.succeed(value) : fail(new AuthenticationFailed({ problem: "malformed" }))
+    })
+  )
+
+  const attempt = <I, A>(endpoint: Endpoint<I, A>) => {
+    const { method, safety } = endpoint
+    const encode = endpoint.body === undefined ? undefined : Schema.encodeEffect(Schema.toCodecJson(endpoint.body))
+    const decode = Schema.decodeUnknownResult(endpoint.reply)
+    const base = HttpClientRequest.make(method)(baseUrl.success, { acceptJson: true })
+
+    const classify = (status: number, reply: unknown): ApiKeyErrorReason => {
+      const special = endpoint.errors?.[status]
+      if (special !== undefined) return special(reply)
+      if (status === 401) return new AuthenticationFailed({ problem: "rejected" })
+      if (status === 402 || status === 403) return new PermissionDenied()
+      if (status === 408 || status >= 500) {
+        return safety === "mint"
+          ? new OutcomeUnknown({ problem: "status", issues: noIssues })
+          : new ProviderUnavailable({ problem: "status", sent: true })
+      }
+      return new InvalidRequest({ source: "provider", issues: noIssues })
+    }
+
+    const interpret = Effect.fnUntraced(function* (
+      response: HttpClientResponse.HttpClientResponse,
+      input: I
+    ): Effect.fn.Return<A, Failure> {
+      const { status } = response
+      yield* traceExchange({ method, path: endpoint.path, status })
+      if (status === 429) {
+        const retryAfter = lockoutOf(response, lockout, yield* Clock.currentTimeMillis)
+        yield* limiter.close(retryAfter)
+        return yield* fail(new RateLimited({ retryAfter, source: "provider" }), status)
+      }
+      // Fetch shows a redirect that it did not follow as status 0 in browsers.
+      if (status < 200 || (status >= 300 && status < 400)) return yield* fail(unusable(safety, "redirect"), status)
+      const ok = status < 300
+      const text = yield* readText(response, maxReplyBytes).pipe(
+        // What an error status means does not hang on its body.
+        Effect.catch((error) => (ok ? transportFailure(safety)(error) : Effect.succeed(Option.some(""))))
+      )
+      if (ok && Option.isNone(text)) return yield* fail(unusable(safety, "size"), status)
+      const json = parseJson(Option.getOrElse(text, () => ""))
+      const reply = Result.getOrUndefined(json)
+      if (!ok) return yield* fail(classify(status, reply), status)
+      const decoded = decode(reply)
+      if (Result.isSuccess(decoded)) return decoded.success
+      const salvaged = endpoint.salvage?.(reply, input) ?? Option.none()
+      if (Option.isSome(salvaged)) return salvaged.value
+      const issues = Result.isFailure(json)
+        ? [{ path: [], message: "not JSON" }]
+        : issuesOf(decoded.failure, "missing or of an unexpected shape")
+      return yield* fail(unusable(safety, "body", issues), status)
+    })
+
+    const prepare = (input: I): Effect.Effect<Effect.Effect<A, Failure>, Failure> =>
+      Effect.gen(function* () {
+        const body =
+          encode === undefined
+            ? undefined
+            : yield* encode(input).pipe(
+                Effect.catch((error) =>
+                  fail(new InvalidRequest({ source: "client", issues: issuesOf(error, "not acceptable here") }))
+                )
+              )
+        const path = yield* Effect.fromResult(fillPath(endpoint.path, endpoint.params?.(input) ?? {}))
+        const credential = yield* readCredential
+        yield* Effect.catch(limiter.admit, (reason) => fail(reason))
+        const [name, value] = options.authorization(credential)
+        const request = base.pipe(HttpClientRequest.appendUrl(path), HttpClientRequest.setHeader(name, value))
+        return client.execute(body === undefined ? request : HttpClientRequest.bodyJsonUnsafe(request, body)).pipe(
+          Effect.catch(transportFailure(safety)),
+          Effect.tapError(() => traceExchange({ method, path: endpoint.path })),
+          Effect.flatMap((response) => interpret(response, input)),
+          Effect.timeoutOrElse({ duration: timeout, orElse: timeoutFailure(safety) }),
+          Effect.provideContext(httpContext)
+        )
+      })
+
+    const toError = (failure: Failure): ApiKeyError => {
+      const http: HttpExchange =
+        failure.status === undefined
+          ? { method, path: endpoint.path }
+          : { method, path: endpoint.path, status: failure.status }
+      return new ApiKeyError({ provider, operation: `${method} ${endpoint.path}`, http, reason: failure.reason })
+    }
+
+    return { prepare, toError }
+  }
+
+  const retry = options.retry ?? {}
+  const schedule =
+    retry === false ? undefined : Schedule.exponential(retry.base ?? "200 millis").pipe(Schedule.jittered)
+
+  /** Whether a repeat may help, and soon enough for someone to wait for it. */
+  const worthRepeating = ({ reason }: Failure): boolean =>
+    reason._tag === "ProviderUnavailable"
+      ? reason.problem !== "limiter" && reason.problem !== "closed"
+      : reason._tag === "RateLimited" &&
+        reason.source === "provider" &&
+        !Duration.isGreaterThan(reason.retryAfter, maxWait)
+
+  /** A 429 is waited out in full, whether or not a gate holds the repeat as well. */
+  const waitOut = ({ reason }: Failure) =>
+    reason._tag === "RateLimited" ? Effect.sleep(reason.retryAfter) : Effect.void
+
+  return {
+    provider,
+    account,
+    call: (endpoint) => {
+      const { prepare, toError } = attempt(endpoint)
+      return (input) =>
+        Effect.suspend(() => {
+          let attempts = 0
+          const once = Effect.suspend(() => {
+            attempts++
+            return Effect.flatten(prepare(input))
+          }).pipe(
+            Effect.catch((failure) =>
+              endpoint.gone !== undefined && attempts > 1 && failure.reason._tag === "KeyNotFound"
+                ? Effect.sync(endpoint.gone)
+                : Effect.fail(failure)
+            )
+          )
+          if (schedule === undefined || retry === false) return once
+          return once.pipe(
+            Effect.tapError((failure) =>
+              worthRepeating(failure) && attempts <= (retry.times ?? 3) ? waitOut(failure) : Effect.void
+            ),
+            Effect.retry({ schedule, times: retry.times ?? 3, while: worthRepeating })
+          )
+        }).pipe(Effect.mapError(toError))
+    },
+    prepare: (endpoint) => {
+      const { prepare, toError } = attempt(endpoint)
+      return (input) =>
+        prepare(input).pipe(
+          Effect.map((send) => ({ send: Effect.mapError(send, toError) })),
+          Effect.mapError(toError)
+        )
+    }
+  }
+})

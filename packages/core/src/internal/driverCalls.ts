@@ -1,0 +1,109 @@
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import type * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+import { KeyRef } from "../ApiKey.ts"
+import type { ApiKeyDriver, KeyRecord } from "../ApiKeyDriver.ts"
+import {
+  ApiKeyError,
+  type ApiKeyErrorReason,
+  KeyNotFound,
+  UnexpectedResponse,
+  UnsupportedOperation
+} from "../ApiKeyError.ts"
+import type { Need, Verb } from "../ApiKeyService.ts"
+import { Urgent } from "./limiter.ts"
+
+/** A driver, and how its parts are called: with the verb and the handle on every error, and nothing else of the key. */
+export interface DriverCalls {
+  readonly driver: ApiKeyDriver
+  readonly failure: (operation: string, reason: ApiKeyErrorReason, handle?: string) => ApiKeyError
+  /** The failure of a verb or need that the driver lacks. */
+  readonly unsupported: (verb: Verb, need: Need, handle?: string) => Effect.Effect<never, ApiKeyError>
+  /** A pure check, as an effect of this verb. */
+  readonly checked: <A>(
+    verb: Verb,
+    handle: string | undefined,
+    result: Result.Result<A, ApiKeyErrorReason>
+  ) => Effect.Effect<A, ApiKeyError>
+  /** Names verb and key on a driver's error; only ever on a driver's, never on a caller's. */
+  readonly label: (
+    verb: Verb,
+    handle?: string
+  ) => <A, R>(effect: Effect.Effect<A, ApiKeyError, R>) => Effect.Effect<A, ApiKeyError, R>
+  readonly makeRef: (address: string) => KeyRef
+  /** Reads one key: directly, or from the list. */
+  readonly read: (address: string, verb: Verb) => Effect.Effect<KeyRecord, ApiKeyError>
+  /** Shuts off a key that nobody holds; whether that worked. */
+  readonly discard: (address: string) => Effect.Effect<boolean>
+}
+
+export const make = (driver: ApiKeyDriver): DriverCalls => {
+  const { account, provider } = driver
+
+  const failure: DriverCalls["failure"] = (operation, reason, handle) =>
+    new ApiKeyError({ provider, operation, reason, ...(handle === undefined ? {} : { handle }) })
+
+  const label: DriverCalls["label"] = (verb, handle) => (effect) =>
+    Effect.mapError(
+      effect,
+      ({ http, reason }) =>
+        new ApiKeyError({
+          provider,
+          operation: verb,
+          reason,
+          ...(handle === undefined ? {} : { handle }),
+          ...(http === undefined ? {} : { http })
+        })
+    )
+
+  const unsupported: DriverCalls["unsupported"] = (verb, need, handle) =>
+    Effect.fail(failure(verb, new UnsupportedOperation({ need }), handle))
+
+  const readFromList = (list: NonNullable<ApiKeyDriver["list"]>, address: string, verb: Verb, handle: string) =>
+    list({}).pipe(
+      Stream.runFold(
+        () => ({ found: Option.none<KeyRecord>(), masked: false }),
+        (seen, record) => ({
+          found: record.address === address ? Option.some(record) : seen.found,
+          masked: seen.masked || record.address === undefined
+        })
+      ),
+      label(verb, handle),
+      Effect.flatMap(({ found, masked }) => {
+        if (Option.isSome(found)) return Effect.succeed(found.value)
+        // One of the masked keys may be ours: "not found" would be a guess.
+        const issues = [{ path: [], message: "the list masks its keys, so that ours cannot be told from the others" }]
+        const reason = masked ? new UnexpectedResponse({ problem: "body", issues }) : new KeyNotFound()
+        return Effect.fail(failure(verb, reason, handle))
+      })
+    )
+
+  return {
+    driver,
+    failure,
+    unsupported,
+    label,
+    checked: (verb, handle, result) =>
+      Effect.mapError(Effect.fromResult(result), (reason) => failure(verb, reason, handle)),
+    makeRef: (address) => new KeyRef({ provider, account, value: Redacted.make(address) }),
+    read: (address, verb) => {
+      const handle = driver.handle(address)
+      if (driver.get !== undefined) return label(verb, handle)(driver.get(address))
+      return driver.list === undefined
+        ? unsupported(verb, "get", handle)
+        : readFromList(driver.list, address, verb, handle)
+    },
+    discard: (address) => {
+      // Removing frees its place in the plan; where that cannot be had, disabling does.
+      const disable = driver.setStatus === undefined ? undefined : Effect.asVoid(driver.setStatus(address, "disabled"))
+      const remove = driver.remove?.(address)
+      const means =
+        remove === undefined || disable === undefined ? (remove ?? disable) : Effect.catch(remove, () => disable)
+      return means === undefined
+        ? Effect.succeed(false)
+        : Effect.isSuccess(means).pipe(Effect.provideService(Urgent, true))
+    }
+  }
+}

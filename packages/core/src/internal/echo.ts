@@ -1,0 +1,32 @@
+import type { KeyRecord } from "../ApiKeyDriver.ts"
+import { compareRestriction, type Difference, Restriction, type Restrictions } from "../Restrictions.ts"
+
+/** How each field that was asked for came back. */
+export interface Echo {
+  readonly applied: ReadonlyArray<string>
+  readonly missing: ReadonlyArray<string>
+  /** Asked for and not shown: neither proven nor disproven. */
+  readonly unseen: ReadonlyArray<string>
+}
+
+/** Holds what a record shows against what was asked. */
+export const compareEcho = (
+  asked: { readonly name?: string; readonly restrictions: Partial<Restrictions> },
+  shown: KeyRecord
+): Echo => {
+  const echo = { applied: [] as string[], missing: [] as string[], unseen: [] as string[] }
+  const sort = (field: string, difference: Difference | undefined) =>
+    echo[difference === undefined ? "unseen" : difference === "equal" ? "applied" : "missing"].push(field)
+  if (asked.name !== undefined) {
+    sort("name", shown.name === undefined ? undefined : shown.name === asked.name ? "equal" : "other")
+  }
+  const compareOne = <K extends Restriction>(restriction: K) => {
+    const wanted = asked.restrictions[restriction]
+    const observed = shown.restrictions[restriction]
+    if (wanted !== undefined) {
+      sort(restriction, observed === undefined ? undefined : compareRestriction(restriction, wanted, observed))
+    }
+  }
+  Restriction.literals.forEach(compareOne)
+  return echo
+}

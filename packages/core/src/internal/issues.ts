@@ -1,0 +1,21 @@
+import type * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import type { Issue } from "../ApiKeyError.ts"
+
+const standard = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/** What may be shown of a path's part: a name that a person gave a field, or an index; anything else could be a value. */
+export const safePart = (part: PropertyKey): string | number =>
+  typeof part === "number" ? part : typeof part === "string" && /^[A-Za-z][A-Za-z0-9_-]{0,39}$/.test(part) ? part : "?"
+
+/** Where a schema refused a value, and nothing of the value: its own messages may quote it. */
+export const issuesOf = (error: Schema.SchemaError, message: string): Array<Issue> => {
+  const seen = new Set<string>()
+  return standard(error.issue).issues.flatMap((issue) => {
+    const path = (issue.path ?? []).map((part) => safePart(typeof part === "object" ? part.key : part))
+    const key = path.join("/")
+    if (seen.has(key)) return []
+    seen.add(key)
+    return [{ path, message }]
+  })
+}

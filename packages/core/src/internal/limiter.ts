@@ -1,0 +1,124 @@
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as RateLimiter from "effect/persistence/RateLimiter"
+import type * as Scope from "effect/Scope"
+import { type ApiKeyErrorReason, ProviderUnavailable, RateLimited } from "../ApiKeyError.ts"
+
+/** So many calls in any window of this length. */
+export interface Budget {
+  readonly limit: number
+  readonly window: Duration.Input
+}
+
+/** What a vendor lets through, for one account. */
+export interface Budgets {
+  /** For every call. */
+  readonly ordinary: Budget
+  /** On top, for `revoke` and `disable` alone: shutting a key off must not wait behind other work. */
+  readonly urgent: Budget
+  /** How long nothing is sent after a 429 that does not say `Retry-After`. */
+  readonly lockout: Duration.Input
+}
+
+/** Marks calls that may use the reserve; set by the service around `revoke` and `disable`. */
+export const Urgent = Context.Reference<boolean>("@effect-api-keys/core/internal/limiter/Urgent", {
+  defaultValue: () => false
+})
+
+/** Guards one account: no call leaves without a token, and none at all while the vendor has locked the account. */
+export interface Limiter {
+  /** Waits for a token, at most `maxWait`; one token is one HTTP attempt. */
+  readonly admit: Effect.Effect<void, ApiKeyErrorReason>
+  /** Lets nothing out until `retryAfter` has passed. */
+  readonly close: (retryAfter: Duration.Duration) => Effect.Effect<void>
+}
+
+/** No limits at all. */
+export const unlimited: Limiter = { admit: Effect.void, close: () => Effect.void }
+
+const memoryStore = Effect.map(Layer.build(RateLimiter.layerStoreMemory), Context.get(RateLimiter.RateLimiterStore))
+
+/**
+ * Two token buckets and a gate, on Effect's `RateLimiterStore`: the one from the context, else one in memory.
+ *
+ * The gate is a fixed window of one token that lasts as long as the lockout: taken on a 429, and looked at with a
+ * request for no tokens. So it is shared by every process that shares the store, like the buckets.
+ */
+export const make = Effect.fnUntraced(function* (options: {
+  readonly provider: string
+  readonly account: string
+  readonly budgets: Budgets
+  readonly maxWait: Duration.Duration
+}): Effect.fn.Return<Limiter, never, Scope.Scope> {
+  const provided = yield* Effect.serviceOption(RateLimiter.RateLimiterStore)
+  const store = provided._tag === "Some" ? provided.value : yield* memoryStore
+  const limiter = yield* RateLimiter.make.pipe(Effect.provideService(RateLimiter.RateLimiterStore, store))
+  const prefix = `effect-api-keys/${options.provider}/${options.account}`
+  const gateKey = `${prefix}/gate`
+
+  /** How long the gate stays shut; zero when it is open. */
+  const gate = Effect.map(
+    limiter.consume({ algorithm: "fixed-window", key: gateKey, limit: 1, tokens: 0, window: 1 }),
+    (result) => (result.remaining <= 0 ? result.resetAfter : Duration.zero)
+  )
+
+  const take = (key: string, budget: Budget): Effect.Effect<Duration.Duration, RateLimiter.RateLimiterError> =>
+    limiter.consume({ algorithm: "token-bucket", key: `${prefix}/${key}`, ...budget }).pipe(
+      Effect.as(Duration.zero),
+      Effect.catchReason("RateLimiterError", "RateLimitExceeded", (reason) => Effect.succeed(reason.retryAfter))
+    )
+
+  /** How long until a token can be had; zero when one was taken. */
+  const token = Effect.gen(function* () {
+    const ordinary = yield* take("ordinary", options.budgets.ordinary)
+    if (Duration.isZero(ordinary) || !(yield* Urgent)) return ordinary
+    return Duration.min(ordinary, yield* take("urgent", options.budgets.urgent))
+  })
+
+  const wait = Effect.gen(function* () {
+    const shut = yield* gate
+    return Duration.isZero(shut) ? yield* token : shut
+  })
+
+  const admit = Effect.gen(function* () {
+    const deadline = (yield* Clock.currentTimeMillis) + Duration.toMillis(options.maxWait)
+    while (true) {
+      const delay = yield* wait
+      if (Duration.isZero(delay)) return
+      if ((yield* Clock.currentTimeMillis) + Duration.toMillis(delay) > deadline) {
+        return yield* new RateLimited({ retryAfter: delay, source: "limiter" })
+      }
+      yield* Effect.sleep(delay)
+    }
+  }).pipe(
+    // A store that is down must not keep a leaked key alive; ordinary work waits for it.
+    Effect.catchTag("RateLimiterError", () =>
+      Effect.flatMap(Urgent, (urgent) =>
+        urgent
+          ? Effect.logWarning("the rate limiter's store did not answer; the urgent call goes out without a token")
+          : Effect.fail(new ProviderUnavailable({ problem: "limiter", sent: false }))
+      )
+    )
+  )
+
+  const shut = (window: Duration.Duration, onExceeded: "delay" | "fail") =>
+    limiter.consume({ algorithm: "fixed-window", key: gateKey, limit: 1, tokens: 1, window, onExceeded })
+
+  const close = (retryAfter: Duration.Duration) =>
+    shut(retryAfter, "fail").pipe(
+      Effect.asVoid,
+      // Already shut: stretch it where this lockout lasts longer ("delay" adds to the window's end).
+      Effect.catchReason("RateLimiterError", "RateLimitExceeded", (reason) => {
+        const missing = Duration.subtract(retryAfter, reason.retryAfter)
+        return Duration.toMillis(missing) > 0 ? Effect.asVoid(shut(missing, "delay")) : Effect.void
+      }),
+      Effect.catchTag("RateLimiterError", () =>
+        Effect.logWarning("the rate limiter's store did not answer; other processes do not know of the 429")
+      )
+    )
+
+  return { admit, close }
+})

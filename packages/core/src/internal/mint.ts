@@ -1,0 +1,267 @@
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import { IssuedKey, type RotatedKey } from "../ApiKey.ts"
+import type { Minted, MintSpec, RotationDriver } from "../ApiKeyDriver.ts"
+import { ApiKeyError, OutcomeUnknown, PartiallyApplied, ProviderUnavailable } from "../ApiKeyError.ts"
+import type { Deliver, Verb } from "../ApiKeyService.ts"
+import { isUnrestricted, Restriction } from "../Restrictions.ts"
+import type { DriverCalls } from "./driverCalls.ts"
+import { compareEcho } from "./echo.ts"
+import { type MintRegion, withDeadline } from "./mintRegion.ts"
+import type { Call, Telemetry } from "./telemetry.ts"
+import * as Validate from "./validate.ts"
+
+/** How a delivery ended; `undefined` where there was nobody to deliver to. */
+type Delivery<E> = Exit.Exit<void, E> | "deadline" | undefined
+
+/** The options of `rotate`, whatever the program asked for. */
+type RotateOptions<E, R> = Deliver<E, R> & { readonly keepPrevious?: boolean }
+
+/** The verbs that mint: in the region, in the order decode, echo check, deliver, activate, retire. */
+export interface Mints {
+  readonly create: <E, R>(
+    input: unknown,
+    options: Deliver<E, R>,
+    call: Call
+  ) => Effect.Effect<IssuedKey, E | ApiKeyError, R>
+  readonly rotate: <E, R>(
+    address: string,
+    options: RotateOptions<E, R>,
+    call: Call
+  ) => Effect.Effect<RotatedKey<E>, E | ApiKeyError, R>
+}
+
+export const make = (calls: DriverCalls, region: MintRegion, telemetry: Telemetry): Mints => {
+  const { checked, discard, driver, failure, label, makeRef, unsupported } = calls
+
+  const issue = (minted: Minted, spec: MintSpec | undefined): IssuedKey =>
+    new IssuedKey({
+      ref: makeRef(minted.address),
+      handle: driver.handle(minted.address),
+      secret: Redacted.make(minted.secret),
+      name: Option.fromUndefinedOr(spec?.name),
+      unrestricted: Option.map(Option.fromUndefinedOr(spec), ({ restrictions }) =>
+        Restriction.literals.filter((restriction) => {
+          const value = restrictions[restriction]
+          return value !== undefined && isUnrestricted(value)
+        })
+      )
+    })
+
+  const log = (level: "Warn" | "Error", message: string, verb: Verb, handle: string | undefined) =>
+    Effect.logWithLevel(level)(message).pipe(
+      Effect.annotateLogs({
+        provider: driver.provider,
+        account: driver.account,
+        verb,
+        ...(handle === undefined ? {} : { handle })
+      })
+    )
+
+  /** Shuts off a key that nobody will hold, and says so where it may still be live. */
+  const takeBack = (verb: Verb, key: IssuedKey): Effect.Effect<boolean> =>
+    Effect.tap(discard(Redacted.value(key.ref.value)), (revoked) =>
+      revoked ? Effect.void : log("Error", "a key that nobody holds could not be shut off", verb, key.handle)
+    )
+
+  const deliverTo = <E, R>(options: Deliver<E, R>, key: IssuedKey): Effect.Effect<Delivery<E>, never, R> => {
+    const { deliver, deliverTimeout } = options
+    return deliver === undefined
+      ? Effect.succeed(undefined)
+      : withDeadline(
+          Effect.suspend(() => deliver(key)),
+          deliverTimeout ?? "30 seconds"
+        )
+  }
+
+  /** What a caller sees of a failed delivery: its own cause first, and whatever must not go unsaid behind it. */
+  const deliveryCause = <E>(
+    end: Exit.Failure<void, E> | "deadline",
+    verb: Verb,
+    key: IssuedKey,
+    revoked: boolean | undefined
+  ): Cause.Cause<E | ApiKeyError> => {
+    const reason = new PartiallyApplied({
+      applied: [],
+      missing: ["deliver"],
+      ...(revoked === undefined ? {} : { revoked })
+    })
+    const ours = Cause.fail(failure(verb, reason, key.handle))
+    if (end === "deadline") return ours
+    return revoked === false ? Cause.combine(end.cause, ours) : end.cause
+  }
+
+  /** A new key that came back other than asked is shut off before anyone relies on it. */
+  const checkEcho = Effect.fnUntraced(function* (verb: Verb, minted: Minted, spec: MintSpec, key: IssuedKey) {
+    if (minted.echo === undefined) return
+    const { applied, missing } = compareEcho(spec, minted.echo)
+    if (missing.length === 0) return
+    const revoked = yield* takeBack(verb, key)
+    return yield* failure(verb, new PartiallyApplied({ applied, missing, revoked }), key.handle)
+  })
+
+  /** Hands over a key that can still be taken back, and takes it back where that fails or nobody is there. */
+  const handOver = Effect.fnUntraced(function* <E, R>(
+    verb: Verb,
+    key: IssuedKey,
+    options: Deliver<E, R>,
+    call: Call
+  ): Effect.fn.Return<"delivered" | "kept" | "taken back", E | ApiKeyError, R> {
+    const end = yield* deliverTo(options, key)
+    if (end === undefined) {
+      if (!call.abandoned) return "kept"
+      yield* takeBack(verb, key)
+      return "taken back"
+    }
+    if (end !== "deadline" && Exit.isSuccess(end)) return "delivered"
+    const revoked = yield* takeBack(verb, key)
+    return yield* Effect.failCause(deliveryCause(end, verb, key, revoked))
+  })
+
+  /** Runs a mint in the region; if its caller leaves, its end is logged and counted. */
+  const inRegion = <A, E, R>(options: {
+    readonly verb: Verb
+    readonly handle?: string
+    readonly call: Call
+    readonly work: Effect.Effect<A, E | ApiKeyError, R>
+    readonly issued: (value: A) => IssuedKey
+    /** What to do with a value that its caller left behind. */
+    readonly leftBehind: (value: A, when: "during" | "after") => Effect.Effect<void>
+  }): Effect.Effect<A, E | ApiKeyError, R> =>
+    Effect.flatMap(Clock.currentTimeMillis, (startedAt) =>
+      region.run({
+        call: options.call,
+        work: options.work,
+        closed: (): E | ApiKeyError =>
+          failure(options.verb, new ProviderUnavailable({ problem: "closed", sent: false }), options.handle),
+        abandoned: (exit, when) =>
+          Effect.gen(function* () {
+            if (Exit.isSuccess(exit)) {
+              const { handle } = options.issued(exit.value)
+              yield* log("Warn", "a mint ended after its caller had left", options.verb, handle)
+              yield* options.leftBehind(exit.value, when)
+            } else {
+              const message = `a mint failed after its caller had left: ${reasonOf(exit.cause)}`
+              yield* log("Error", message, options.verb, options.handle)
+            }
+            yield* telemetry.abandoned(options.verb, startedAt)
+          })
+      })
+    )
+
+  const create: Mints["create"] = Effect.fnUntraced(function* <E, R>(
+    input: unknown,
+    options: Deliver<E, R>,
+    call: Call
+  ): Effect.fn.Return<IssuedKey, E | ApiKeyError, R> {
+    if (driver.mint === undefined) return yield* unsupported("create", "create")
+    const spec = yield* checked("create", undefined, Validate.checkSpec(driver, input))
+    const { send } = yield* label("create")(driver.mint(spec))
+    return yield* inRegion<IssuedKey, E, R>({
+      verb: "create",
+      call,
+      issued: (key) => key,
+      // While it ran, `handOver` saw that the caller had left; afterwards nobody but us can.
+      leftBehind: (key, when) =>
+        when === "after" && options.deliver === undefined ? Effect.asVoid(takeBack("create", key)) : Effect.void,
+      work: Effect.gen(function* () {
+        const minted = yield* label("create")(send)
+        const key = issue(minted, spec)
+        yield* checkEcho("create", minted, spec, key)
+        yield* handOver("create", key, options, call)
+        return key
+      })
+    })
+  })
+
+  const rotateInPlace = Effect.fnUntraced(function* <E, R>(
+    rotation: Extract<RotationDriver, { readonly inPlace: unknown }>,
+    address: string,
+    options: RotateOptions<E, R>,
+    call: Call
+  ): Effect.fn.Return<RotatedKey<E>, E | ApiKeyError, R> {
+    const handle = driver.handle(address)
+    const { send } = yield* label("rotate", handle)(rotation.inPlace(address))
+    return yield* inRegion<RotatedKey<E>, E, R>({
+      verb: "rotate",
+      handle,
+      call,
+      issued: ({ issued }) => issued,
+      leftBehind: ({ incomplete, issued }) =>
+        options.deliver === undefined || incomplete !== undefined
+          ? log("Error", "a rotated key is lost: its caller left, and it was not delivered", "rotate", issued.handle)
+          : Effect.void,
+      work: Effect.gen(function* () {
+        const minted = yield* label("rotate", handle)(send)
+        if (minted.address === address) {
+          const issues = [{ path: [], message: "the reply names the old secret as the new one" }]
+          return yield* failure("rotate", new OutcomeUnknown({ problem: "reply", issues }), handle)
+        }
+        const issued = issue(minted, undefined)
+        const end = yield* deliverTo(options, issued)
+        if (end === undefined || (end !== "deadline" && Exit.isSuccess(end))) return { issued, previous: "dead" }
+        // Nothing can be undone here: the call succeeds with the only copy of the secret, and says what went wrong.
+        const cause = deliveryCause(end, "rotate", issued, undefined)
+        return { issued, previous: "dead", incomplete: { step: "deliver", cause } }
+      })
+    })
+  })
+
+  const rotateBySuccessor = Effect.fnUntraced(function* <E, R>(
+    rotation: Extract<RotationDriver, { readonly successor: unknown }>,
+    address: string,
+    options: RotateOptions<E, R>,
+    call: Call
+  ): Effect.fn.Return<RotatedKey<E>, E | ApiKeyError, R> {
+    const handle = driver.handle(address)
+    const { activate, send, spec } = yield* label("rotate", handle)(rotation.successor(address))
+    return yield* inRegion<RotatedKey<E>, E, R>({
+      verb: "rotate",
+      handle,
+      call,
+      issued: ({ issued }) => issued,
+      leftBehind: ({ issued }, when) =>
+        when === "after" && options.deliver === undefined ? Effect.asVoid(takeBack("rotate", issued)) : Effect.void,
+      work: Effect.gen(function* () {
+        const minted = yield* label("rotate", handle)(send)
+        const issued = issue(minted, spec)
+        yield* checkEcho("rotate", minted, spec, issued)
+        const handed = yield* handOver("rotate", issued, options, call)
+        if (handed === "taken back") return { issued, previous: "live" }
+        if (activate !== undefined) {
+          const activated = yield* Effect.result(label("rotate", issued.handle)(activate(minted.address)))
+          if (activated._tag === "Failure") {
+            return { issued, previous: "live", incomplete: { step: "activate", error: activated.failure } }
+          }
+        }
+        if (handed === "kept" || options.keepPrevious === true) return { issued, previous: "live" }
+        const retired = yield* Effect.result(label("rotate", handle)(rotation.retire(address)))
+        return retired._tag === "Failure"
+          ? { issued, previous: "live", incomplete: { step: "retire", error: retired.failure } }
+          : { issued, previous: "retired" }
+      })
+    })
+  })
+
+  return {
+    create,
+    rotate: (address, options, call) => {
+      const { rotation } = driver
+      if (rotation === undefined) return unsupported("rotate", "rotate", driver.handle(address))
+      if ("successor" in rotation) return rotateBySuccessor(rotation, address, options, call)
+      return options.keepPrevious === true
+        ? unsupported("rotate", "overlap", driver.handle(address))
+        : rotateInPlace(rotation, address, options, call)
+    }
+  }
+}
+
+/** One word for a failure that no caller sees: our reason, or that the delivery failed; a caller's error may hold anything. */
+const reasonOf = (cause: Cause.Cause<unknown>): string => {
+  const error = cause.reasons.find(Cause.isFailReason)?.error
+  return error instanceof ApiKeyError ? error.reason._tag : "its delivery failed"
+}

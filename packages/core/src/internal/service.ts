@@ -1,0 +1,196 @@
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { ApiKey, type KeyRef, type KeyStatus, PatchedKey } from "../ApiKey.ts"
+import type { ApiKeyDriver, KeyRecord } from "../ApiKeyDriver.ts"
+import { ApiKeyError, InvalidKeyState, InvalidRequest, PartiallyApplied, UnexpectedResponse } from "../ApiKeyError.ts"
+import type { ApiKeyService, Capable, Need, Verb, Verbs } from "../ApiKeyService.ts"
+import { Restriction } from "../Restrictions.ts"
+import * as DriverCalls from "./driverCalls.ts"
+import { compareEcho } from "./echo.ts"
+import { Urgent } from "./limiter.ts"
+import * as Mint from "./mint.ts"
+import * as MintRegion from "./mintRegion.ts"
+import * as Telemetry from "./telemetry.ts"
+import * as Validate from "./validate.ts"
+
+/** What the driver's parts make possible. */
+const supported: { readonly [N in Exclude<Need, Restriction>]: (driver: ApiKeyDriver) => boolean } = {
+  create: ({ mint }) => mint !== undefined,
+  patch: ({ patch }) => patch !== undefined,
+  rotate: ({ rotation }) => rotation !== undefined,
+  overlap: ({ rotation }) => rotation !== undefined && "successor" in rotation,
+  disable: ({ setStatus }) => setStatus !== undefined,
+  enable: ({ setStatus }) => setStatus !== undefined,
+  revoke: ({ remove, setStatus }) => setStatus !== undefined || remove !== undefined,
+  delete: ({ remove }) => remove !== undefined,
+  get: ({ get, list }) => get !== undefined || list !== undefined,
+  list: ({ list }) => list !== undefined
+}
+
+const isRestriction = (need: Need): need is Restriction => Restriction.literals.some((literal) => literal === need)
+
+const isVerb = (need: Need): need is Verb => need !== "overlap" && !isRestriction(need)
+
+/** Just the verbs among these needs. */
+export const pick = <N extends Need>(keys: Verbs, needs: ReadonlyArray<N>): Capable<N> =>
+  // Which verbs these are is known to the compiler only as N; the object is built from the same N at run time.
+  Object.fromEntries(needs.flatMap((need: Need) => (isVerb(need) ? [[need, keys[need]]] : []))) as unknown as Capable<N>
+
+/** Whether an error says that a key may be live that nobody holds. */
+export const isStranded = (error: unknown): boolean =>
+  error instanceof ApiKeyError && error.reason._tag === "PartiallyApplied" && error.reason.revoked === false
+
+export const make = Effect.fnUntraced(function* (
+  given: ApiKeyDriver
+): Effect.fn.Return<ApiKeyService["Service"], ApiKeyError, Scope.Scope> {
+  const { account, provider } = given
+  const { checked: checkedDefaults } = DriverCalls.make(given)
+  const defaults = yield* checkedDefaults("create", undefined, Validate.checkDefaults(given))
+  const driver: ApiKeyDriver = { ...given, defaults }
+  const calls = DriverCalls.make(driver)
+  const { checked, failure, label, makeRef, read, unsupported } = calls
+  const telemetry = Telemetry.make(provider, account)
+  const mints = Mint.make(calls, yield* MintRegion.make, telemetry)
+
+  const handleOf = (ref: KeyRef): string => driver.handle(Redacted.value(ref.value))
+
+  /** Runs a verb on one key: in its span, and with its ref checked before anything else. */
+  const onKey = <A, E, R>(
+    verb: Verb,
+    ref: KeyRef,
+    run: (address: string, handle: string, call: Telemetry.Call) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | ApiKeyError, R> =>
+    Effect.suspend(() => {
+      // A foreign ref gets no handle of ours: its address is not one of ours.
+      const handle = ref.provider === provider && ref.account === account ? handleOf(ref) : undefined
+      return telemetry.observe(verb, handle, (call) =>
+        Effect.flatMap(checked(verb, handle, Validate.checkRef(driver, ref)), (address) =>
+          run(address, driver.handle(address), call)
+        )
+      )
+    })
+
+  const toApiKey = (record: KeyRecord): ApiKey =>
+    new ApiKey({
+      provider,
+      handle: record.handle,
+      ref: Option.map(Option.fromUndefinedOr(record.address), makeRef),
+      name: Option.fromUndefinedOr(record.name),
+      status: record.status,
+      providerStatus: record.providerStatus,
+      restrictions: record.restrictions,
+      createdAt: Option.fromUndefinedOr(record.createdAt),
+      updatedAt: Option.fromUndefinedOr(record.updatedAt),
+      options: record.options ?? {}
+    })
+
+  const patch: Verbs["patch"] = (ref, input, options) =>
+    onKey("patch", ref, (address, handle) =>
+      Effect.gen(function* () {
+        if (driver.patch === undefined) return yield* unsupported("patch", "patch", handle)
+        const asked = yield* checked("patch", handle, Validate.checkPatch(driver, input))
+        const echoed = yield* label("patch", handle)(driver.patch(address, asked))
+        const compareWith = Effect.fnUntraced(function* (record: KeyRecord) {
+          const { applied, missing, unseen } = compareEcho(asked, record)
+          if (missing.length > 0) return yield* failure("patch", new PartiallyApplied({ applied, missing }), handle)
+          return unseen
+        })
+        const unechoed = echoed === undefined ? undefined : yield* compareWith(echoed)
+        if (options?.confirm !== true) {
+          return new PatchedKey({
+            key: Option.map(Option.fromUndefinedOr(echoed), toApiKey),
+            proof: unechoed?.length === 0 ? "echoed" : "acknowledged"
+          })
+        }
+        const record = yield* read(address, "patch")
+        const unseen = yield* compareWith(record)
+        if (unseen.length > 0) {
+          const message = "was acknowledged, but reading the key again does not show it, so it cannot be confirmed"
+          const issues = unseen.map((field) => ({ path: [field], message }))
+          return yield* failure("patch", new UnexpectedResponse({ problem: "body", issues }), handle)
+        }
+        return new PatchedKey({ key: Option.some(toApiKey(record)), proof: "confirmed" })
+      })
+    )
+
+  /** Sets a status; where the reply shows one, it must be the one that was set. */
+  const setStatus = Effect.fnUntraced(function* (
+    verb: "disable" | "enable" | "revoke",
+    address: string,
+    handle: string,
+    status: "active" | "disabled" | "sandbox"
+  ): Effect.fn.Return<void, ApiKeyError> {
+    if (driver.setStatus === undefined) return yield* unsupported(verb, verb, handle)
+    const echoed = yield* label(verb, handle)(driver.setStatus(address, status))
+    // That a key is off is taken on the vendor's word; that it is on is looked up, for vendors keep keys shut.
+    const shown: KeyStatus =
+      echoed?.status ?? (status === "disabled" || !supported.get(driver) ? status : (yield* read(address, verb)).status)
+    if (shown !== status) return yield* failure(verb, new InvalidKeyState({ status: shown }), handle)
+  })
+
+  const enable: Verbs["enable"] = (ref, options) =>
+    onKey("enable", ref, (address, handle) => {
+      const status = options?.as ?? "active"
+      if (status === "sandbox" && driver.sandbox !== true) {
+        const issues = [{ path: ["as"], message: `this vendor has no sandbox state: leave it out, or write "active"` }]
+        return Effect.fail(failure("enable", new InvalidRequest({ source: "client", issues }), handle))
+      }
+      return setStatus("enable", address, handle, status)
+    })
+
+  const revoke: Verbs["revoke"] = (ref) =>
+    onKey("revoke", ref, (address, handle): Effect.Effect<"disabled" | "deleted", ApiKeyError> => {
+      if (driver.setStatus !== undefined) {
+        return Effect.as(setStatus("revoke", address, handle, "disabled"), "disabled")
+      }
+      return driver.remove === undefined
+        ? unsupported("revoke", "revoke", handle)
+        : Effect.as(label("revoke", handle)(driver.remove(address)), "deleted")
+    }).pipe(Effect.provideService(Urgent, true))
+
+  const remove: Verbs["delete"] = (ref) =>
+    onKey("delete", ref, (address, handle) =>
+      driver.remove === undefined
+        ? unsupported("delete", "delete", handle)
+        : label("delete", handle)(driver.remove(address))
+    )
+
+  const list: Verbs["list"] = (filter = {}) => {
+    const { list } = driver
+    if (list === undefined)
+      return Stream.fromEffect(telemetry.observe("list", undefined, () => unsupported("list", "list")))
+    return telemetry
+      .observeStream("list", () => list(filter))
+      .pipe(
+        Stream.filter((record) => filter.name === undefined || record.name === filter.name),
+        Stream.map(toApiKey),
+        Stream.mapError(({ http, reason }) =>
+          http === undefined ? failure("list", reason) : new ApiKeyError({ provider, operation: "list", http, reason })
+        )
+      )
+  }
+
+  return {
+    provider,
+    account,
+    supports: (need) => (isRestriction(need) ? driver.restrictions[need] !== undefined : supported[need](driver)),
+    ref: (value) => makeRef(Redacted.value(value)),
+    handle: handleOf,
+    create: (spec, options = {}) => telemetry.observe("create", undefined, (call) => mints.create(spec, options, call)),
+    patch,
+    rotate: (ref, options = {}) =>
+      onKey("rotate", ref, (address, _handle, call) => mints.rotate(address, options, call)),
+    disable: (ref) =>
+      onKey("disable", ref, (address, handle) => setStatus("disable", address, handle, "disabled")).pipe(
+        Effect.provideService(Urgent, true)
+      ),
+    enable,
+    revoke,
+    delete: remove,
+    get: (ref) => onKey("get", ref, (address) => Effect.map(read(address, "get"), toApiKey)),
+    list
+  }
+})

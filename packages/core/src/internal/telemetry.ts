@@ -1,0 +1,140 @@
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Metric from "effect/Metric"
+import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
+import { ApiKeyError, type HttpExchange } from "../ApiKeyError.ts"
+
+/** The span of the verb that is running, for the client to write its HTTP exchanges on; never a caller's own span. */
+export const VerbSpan = Context.Reference<Tracer.Span | undefined>(
+  "@effect-api-keys/core/internal/telemetry/VerbSpan",
+  {
+    defaultValue: () => undefined
+  }
+)
+
+/** Writes an HTTP exchange on the verb's span: method, path template and status, nothing else. */
+export const traceExchange = (exchange: HttpExchange): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const span = yield* VerbSpan
+    if (span === undefined) return
+    const attributes: Record<string, unknown> = {
+      "http.request.method": exchange.method,
+      "url.template": exchange.path,
+      ...(exchange.status === undefined ? {} : { "http.response.status_code": exchange.status })
+    }
+    span.event("http", yield* Clock.currentTimeNanos, attributes)
+    for (const [key, value] of Object.entries(attributes)) span.attribute(key, value)
+  })
+
+const operations = Metric.counter("effect_api_keys_operations", {
+  description: "Calls of ApiKeyService, by provider, verb and outcome",
+  incremental: true
+})
+const durations = Metric.timer("effect_api_keys_operation_duration", {
+  description: "How long calls of ApiKeyService took, in milliseconds, by provider, verb and outcome"
+})
+
+/** One call of a verb. */
+export interface Call {
+  /** Set when the caller left a mint that goes on without it: the mint then counts itself, as `abandoned`. */
+  abandoned: boolean
+}
+
+/** Measures and traces the verbs of one service. */
+export interface Telemetry {
+  /** Runs a verb in its span and counts how it ended. */
+  readonly observe: <A, E, R>(
+    verb: string,
+    handle: string | undefined,
+    run: (call: Call) => Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E, R>
+  /** The same for a stream: its span is open while it is read. */
+  readonly observeStream: <A, E, R>(verb: string, run: () => Stream.Stream<A, E, R>) => Stream.Stream<A, E, R>
+  /** Counts a call that ended after its caller had left. */
+  readonly abandoned: (verb: string, startedAt: number) => Effect.Effect<void>
+}
+
+const outcomeOf = (exit: Exit.Exit<unknown, unknown>): string => {
+  if (Exit.isSuccess(exit)) return "success"
+  if (Cause.hasInterruptsOnly(exit.cause)) return "interrupted"
+  const error = Cause.findError(exit.cause)
+  if (Result.isFailure(error)) return "defect"
+  return error.success instanceof ApiKeyError ? error.success.reason._tag : "deliver"
+}
+
+/** What a span may keep of an exit: our own error, or one word. A caller's error may hold anything. */
+const tracedExit = (exit: Exit.Exit<unknown, unknown>): Exit.Exit<unknown, unknown> => {
+  if (Exit.isSuccess(exit)) return Exit.void
+  const error = Cause.findError(exit.cause)
+  if (Result.isSuccess(error) && error.success instanceof ApiKeyError) return Exit.fail(error.success)
+  return Cause.hasInterruptsOnly(exit.cause) ? Exit.interrupt() : Exit.fail(outcomeOf(exit))
+}
+
+type VerbContext = Context.Context<Tracer.ParentSpan>
+
+/** Adds the verb's span to whatever context the caller has; a caller's own parent span is replaced, not asked for. */
+const merge =
+  (context: VerbContext) =>
+  <R>(caller: Context.Context<R>): Context.Context<R> =>
+    Context.merge(caller, context)
+
+const provide = <A, E, R>(effect: Effect.Effect<A, E, R>, context: VerbContext): Effect.Effect<A, E, R> =>
+  Effect.updateContext(effect, merge(context))
+
+export const make = (provider: string, account: string): Telemetry => {
+  const cache = new Map<string, (duration: Duration.Duration) => Effect.Effect<void>>()
+  const record = (verb: string, outcome: string) => {
+    const key = `${verb}/${outcome}`
+    const cached = cache.get(key)
+    if (cached !== undefined) return cached
+    const attributes = { provider, verb, outcome }
+    const counter = Metric.withAttributes(operations, attributes)
+    const timer = Metric.withAttributes(durations, attributes)
+    const made = (duration: Duration.Duration) =>
+      Effect.andThen(Metric.update(counter, 1), Metric.update(timer, duration))
+    cache.set(key, made)
+    return made
+  }
+
+  const count = (verb: string, outcome: string, startedAt: number) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) => record(verb, outcome)(Duration.millis(now - startedAt)))
+
+  const begin = Effect.fnUntraced(function* (verb: string, handle: string | undefined) {
+    const startedAt = yield* Clock.currentTimeMillis
+    const span = yield* Effect.makeSpan(`ApiKeyService.${verb}`, {
+      attributes: {
+        "api_key.provider": provider,
+        "api_key.account": account,
+        ...(handle === undefined ? {} : { "api_key.handle": handle })
+      }
+    })
+    const call: Call = { abandoned: false }
+    const end = Effect.fnUntraced(function* (exit: Exit.Exit<unknown, unknown>) {
+      span.end(yield* Clock.currentTimeNanos, tracedExit(exit))
+      if (!call.abandoned) yield* count(verb, outcomeOf(exit), startedAt)
+    })
+    return { call, context: Context.make(Tracer.ParentSpan, span).pipe(Context.add(VerbSpan, span)), end }
+  })
+
+  return {
+    observe: (verb, handle, run) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(begin(verb, handle), ({ call, context, end }) =>
+          Effect.onExit(restore(provide(run(call), context)), end)
+        )
+      ),
+    observeStream: (verb, run) =>
+      Stream.unwrap(
+        Effect.map(begin(verb, undefined), ({ context, end }) =>
+          Stream.onExit(Stream.updateContext(run(), merge(context)), end)
+        )
+      ),
+    abandoned: (verb, startedAt) => count(verb, "abandoned", startedAt)
+  }
+}

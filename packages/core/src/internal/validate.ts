@@ -1,0 +1,160 @@
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { KeyRef } from "../ApiKey.ts"
+import type { ApiKeyDriver, MintSpec, PatchSpec } from "../ApiKeyDriver.ts"
+import { InvalidRequest, type Issue, UnsupportedRestriction } from "../ApiKeyError.ts"
+import { Restriction, Restrictions } from "../Restrictions.ts"
+import { safePart } from "./issues.ts"
+
+type Checked<A> = Result.Result<A, InvalidRequest | UnsupportedRestriction>
+
+const refuse = (issues: ReadonlyArray<Issue>) => Result.fail(new InvalidRequest({ source: "client", issues }))
+
+const restrictions: ReadonlyArray<Restriction> = Restriction.literals
+
+const expected: { readonly [K in Restriction]: string } = {
+  domains: `write "any", or a list with at least one entry`,
+  ips: `write "any", or a list with at least one entry`,
+  origins: `write "any", or a list with at least one entry`,
+  scopes: `write "any", or a list with at least one entry`,
+  resources: `write "any", or a list with at least one entry`,
+  quota: `write "unlimited", or a whole number above 0`,
+  rate: `write "unlimited", or { max, per } with whole numbers above 0, such as { max: 100, per: { hours: 1 } }`
+}
+
+const isRestriction = Schema.is(Restriction)
+
+const under = (field: string, issues: ReadonlyArray<Issue>): ReadonlyArray<Issue> =>
+  issues.map((issue) => ({ ...issue, path: [field, ...issue.path] }))
+
+/** Checks one restriction's value: its neutral shape, then the vendor's own rule. */
+const checkRestriction = <K extends Restriction>(
+  driver: ApiKeyDriver,
+  field: K,
+  value: unknown
+): Result.Result<Restrictions[K], ReadonlyArray<Issue>> => {
+  // Indexing a record of schemas by K loses the tie between K and the schema's type; both are keyed alike.
+  const schema = Restrictions[field] as unknown as Schema.Codec<Restrictions[K]>
+  const rule = driver.restrictions[field] as
+    | ((value: Restrictions[K]) => Result.Result<Restrictions[K], ReadonlyArray<Issue>>)
+    | undefined
+  const decoded = Schema.decodeUnknownResult(schema)(value, { onExcessProperty: "error" })
+  if (Result.isFailure(decoded)) return Result.fail([{ path: [field], message: expected[field] }])
+  return rule === undefined
+    ? Result.succeed(decoded.success)
+    : Result.mapError(rule(decoded.success), (issues) => under(field, issues))
+}
+
+/** What a spec and a patch have in common, checked. */
+interface Fields {
+  readonly name: Option.Option<string>
+  readonly restrictions: Partial<Restrictions>
+  readonly options: Option.Option<unknown>
+}
+
+const checkFields = (driver: ApiKeyDriver, input: unknown): Checked<Fields> => {
+  if (!Predicate.isObject(input)) return refuse([{ path: [], message: "must be an object" }])
+  const issues: Array<Issue> = []
+  const checked: Record<string, unknown> = {}
+  let name = Option.none<string>()
+  let options = Option.none<unknown>()
+  for (const [field, value] of Object.entries(input)) {
+    if (value === undefined) continue
+    if (field === "name") {
+      const result = Predicate.isString(value)
+        ? driver.name(value)
+        : Result.fail<ReadonlyArray<Issue>>([{ path: [], message: "must be a string" }])
+      if (Result.isFailure(result)) issues.push(...under(field, result.failure))
+      else name = Option.some(result.success)
+    } else if (field === "options") {
+      const result = checkOptions(driver, value)
+      if (Result.isFailure(result)) issues.push(...under(field, result.failure))
+      else options = result.success
+    } else if (isRestriction(field)) {
+      if (driver.restrictions[field] === undefined)
+        return Result.fail(new UnsupportedRestriction({ restriction: field }))
+      const result = checkRestriction(driver, field, value)
+      if (Result.isFailure(result)) issues.push(...result.failure)
+      else checked[field] = result.success
+    } else {
+      // An unknown field may be a misspelt restriction: to drop it would widen the key.
+      issues.push({
+        path: [safePart(field)],
+        message: "is not a field of a key: known are name, options and the restrictions"
+      })
+    }
+  }
+  return issues.length > 0 ? refuse(issues) : Result.succeed({ name, restrictions: checked, options })
+}
+
+/** The bound vendor's namespace, decoded strictly; other vendors' are carried by the caller and do not concern us. */
+const checkOptions = (
+  driver: ApiKeyDriver,
+  value: unknown
+): Result.Result<Option.Option<unknown>, ReadonlyArray<Issue>> => {
+  if (!Predicate.isObject(value))
+    return Result.fail([{ path: [], message: "must be an object of vendors' namespaces" }])
+  const own = Object.hasOwn(value, driver.provider) ? (value as Record<string, unknown>)[driver.provider] : undefined
+  if (own === undefined) return Result.succeed(Option.none())
+  if (driver.options !== undefined) {
+    return Result.mapBoth(driver.options(own), {
+      onSuccess: Option.some,
+      onFailure: (issues) => under(driver.provider, issues)
+    })
+  }
+  return Predicate.isObject(own) && Object.keys(own).length === 0
+    ? Result.succeed(Option.none())
+    : Result.fail([{ path: [driver.provider], message: "this vendor has no options of its own" }])
+}
+
+export const checkSpec = (driver: ApiKeyDriver, input: unknown): Checked<MintSpec> =>
+  Result.flatMap(checkFields(driver, input), (fields) =>
+    Option.isNone(fields.name)
+      ? refuse([{ path: ["name"], message: "a key needs a name" }])
+      : Result.succeed({
+          name: fields.name.value,
+          restrictions: { ...driver.defaults, ...fields.restrictions },
+          ...(Option.isSome(fields.options) ? { options: fields.options.value } : {})
+        })
+  )
+
+export const checkPatch = (driver: ApiKeyDriver, input: unknown): Checked<PatchSpec> =>
+  Result.flatMap(checkFields(driver, input), (fields) =>
+    Option.isNone(fields.name) && Option.isNone(fields.options) && Object.keys(fields.restrictions).length === 0
+      ? refuse([{ path: [], message: "the patch is empty: name at least one field to change" }])
+      : Result.succeed({
+          restrictions: fields.restrictions,
+          ...(Option.isSome(fields.name) ? { name: fields.name.value } : {}),
+          ...(Option.isSome(fields.options) ? { options: fields.options.value } : {})
+        })
+  )
+
+/** The address of a ref of this provider and account, or what is wrong with it. */
+export const checkRef = (driver: ApiKeyDriver, ref: KeyRef): Result.Result<string, InvalidRequest> => {
+  if (ref.provider !== driver.provider) {
+    return refuse([{ path: ["ref", "provider"], message: `this ref is not of ${driver.provider}` }])
+  }
+  if (ref.account !== driver.account) {
+    return refuse([{ path: ["ref", "account"], message: "this ref is of another account at this vendor" }])
+  }
+  const address = driver.address(Redacted.value(ref.value))
+  return Result.isSuccess(address)
+    ? Result.succeed(address.success)
+    : refuse(under("ref", under("value", address.failure)))
+}
+
+/** The layer's defaults, checked like a spec; every declared restriction must have one. */
+export const checkDefaults = (driver: ApiKeyDriver): Result.Result<Partial<Restrictions>, InvalidRequest> => {
+  const issues: Array<Issue> = []
+  const checked: Record<string, unknown> = {}
+  for (const field of restrictions) {
+    if (driver.restrictions[field] === undefined) continue
+    const result = checkRestriction(driver, field, driver.defaults[field])
+    if (Result.isFailure(result)) issues.push(...under("defaults", result.failure))
+    else checked[field] = result.success
+  }
+  return issues.length > 0 ? refuse(issues) : Result.succeed(checked)
+}

@@ -1,0 +1,1 @@
+export * as HttpSandbox from "./HttpSandbox.ts"
