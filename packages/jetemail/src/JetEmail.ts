@@ -161,7 +161,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
       : Redacted.value(options.handleKey)
   const handle = hashToken(handleKey)
   const record = toRecord(handle)
-  const prepared = <E>(request: ProviderClient.PreparedRequest<typeof Wire.TokenReply.Type>) => ({
+  const prepared = (request: ProviderClient.PreparedRequest<typeof Wire.TokenReply.Type>) => ({
     send: Effect.map(request.send, toMinted)
   })
 

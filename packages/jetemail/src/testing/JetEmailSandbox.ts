@@ -570,7 +570,7 @@ export const make = (options?: Options): Effect.Effect<JetEmailSandbox["Service"
       const endpoint =
         methods !== undefined && Object.hasOwn(methods, request.method) ? methods[request.method] : undefined
       // The limit is "per account (not per IP, Token, or other)": without its key a request is not the account's.
-      const authorized = request.headers["authorization"] === `Bearer ${credential}`
+      const authorized = request.headers.authorization === `Bearer ${credential}`
       const seconds = authorized ? lockedFor(now) : undefined
       const failure = failures.shift()
       if (failure !== undefined) {
