@@ -82,16 +82,17 @@ const toAllowList = (list: ReadonlyArray<string>): AllowList | undefined => {
   return first === undefined ? undefined : [first, ...rest]
 }
 
-/** What the list shows of a key's domains; `false` and an empty list has no documented meaning, so it is left out. */
-const toDomains = (key: Wire.JetEmailKey): AllowList | undefined =>
-  Option.contains(key.allowAllDomains, true)
-    ? "any"
-    : toAllowList(
-        normalised(
-          Option.getOrElse(key.approvedDomains, () => []),
-          checkDomain
-        )
-      )
+/**
+ * What the list shows of a key's domains. They are left out where `allowAllDomains` is not shown, for then a list of
+ * domains proves no restriction, and where it is `false` and the list is empty, which has no documented meaning.
+ */
+const toDomains = (key: Wire.JetEmailKey): AllowList | undefined => {
+  const approved = Option.getOrElse(key.approvedDomains, () => [])
+  return Option.match(key.allowAllDomains, {
+    onNone: () => undefined,
+    onSome: (all) => (all ? "any" : toAllowList(normalised(approved, checkDomain)))
+  })
+}
 
 const toIps = (key: Wire.JetEmailKey): AllowList | undefined =>
   Option.match(key.ipRestrictions, {
@@ -256,7 +257,7 @@ export const layer = (options: Options): Layer.Layer<Provides, ApiKeyError, Http
  * import * as Config from "effect/Config"
  *
  * export const JetEmailLive = JetEmail.layerConfig({
- *   apiKey: Config.redacted("JETEMAIL_API_KEY"),
+ *   apiKey: Config.Redacted("JETEMAIL_API_KEY"),
  *   defaults: { domains: "any", ips: "any", quota: "unlimited" }
  * })
  * ```

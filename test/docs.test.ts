@@ -1,0 +1,253 @@
+/** The documents are true: their code compiles and runs, what they quote is what programs print, their links lead somewhere. */
+import { existsSync } from "node:fs"
+import * as Path from "node:path"
+import type { Need, ReasonTag } from "@effect-api-keys/core"
+import { ApiKeyService } from "@effect-api-keys/core/ApiKeyService"
+import * as JetEmail from "@effect-api-keys/jetemail"
+import { JetEmailSandbox } from "@effect-api-keys/jetemail/testing"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import { expectedLines, locate, print, run, runModules, says, typeCheck, writeModules } from "./docs/check.ts"
+import { type Block, blocksOfMarkdown, blocksOfSource, documents, read, root, sources } from "./docs/markdown.ts"
+
+const minute = 60_000
+
+const docs = documents().filter((doc) => existsSync(Path.join(root, doc)))
+const markdown = docs.flatMap(blocksOfMarkdown)
+const blocks = [...markdown, ...sources().flatMap(blocksOfSource)].filter(({ language }) => language === "ts")
+const modules = writeModules(blocks)
+const checked = typeCheck(modules)
+
+/** The text between two markers of a document, without the fence around it. */
+const marked = (doc: string, name: string): string => {
+  const lines = read(doc)
+  const from = lines.indexOf(`<!-- ${name}:start -->`)
+  const to = lines.indexOf(`<!-- ${name}:end -->`)
+  assert.isTrue(from !== -1 && to > from, `${doc} has no markers "${name}"`)
+  return lines
+    .slice(from + 1, to)
+    .filter((line) => !line.startsWith("```"))
+    .join("\n")
+    .trim()
+}
+
+/** The cells of the tables whose head begins so, without the head. */
+const rowsOf = (doc: string, head: string): ReadonlyArray<ReadonlyArray<string>> => {
+  const lines = read(doc)
+  const rows: Array<ReadonlyArray<string>> = []
+  for (const [index, line] of lines.entries()) {
+    if (!line.startsWith(head)) continue
+    for (const row of lines.slice(index + 2)) {
+      if (!row.startsWith("|")) break
+      rows.push(
+        row
+          .split("|")
+          .slice(1, -1)
+          .map((cell) => cell.trim())
+      )
+    }
+  }
+  assert.isNotEmpty(rows, `${doc} has no table that begins with "${head}"`)
+  return rows
+}
+
+const codeIn = (cell: string): ReadonlyArray<string> => [...cell.matchAll(/`([^`]+)`/g)].flatMap(([, code = ""]) => code)
+
+describe("the code in the documents", () => {
+  it("is there", () => {
+    assert.isNotEmpty(modules.filter((module) => module.path.includes("/README/")))
+    assert.isNotEmpty(modules.filter((module) => module.path.includes("/src/")))
+  })
+
+  it("compiles, with the repository's own options", { timeout: minute }, async () => {
+    const wrong = (await checked).filter(({ module }) => !module.broken)
+    assert.deepStrictEqual(wrong.map(locate), [])
+  })
+
+  it("that is said not to compile fails with the error that the document shows", { timeout: minute }, async () => {
+    const broken = modules.filter((module) => module.broken)
+    assert.isNotEmpty(broken)
+    for (const module of broken) {
+      const [block] = module.blocks
+      const shown = markdown.find(
+        (candidate): candidate is Block =>
+          candidate.doc === block?.doc && candidate.line > block.line && candidate.language === "text"
+      )
+      const real = (await checked).filter((diagnostic) => diagnostic.module === module).map(print)
+      assert.strictEqual(shown?.code.join("\n"), real.join("\n"), `${block?.doc}:${shown?.line}`)
+    }
+  })
+
+  it("prints what it says it prints", { timeout: minute }, async () => {
+    const ran = await runModules(modules)
+    const problems = ran.flatMap(({ error, lines, module }) => {
+      const place = `${module.blocks[0]?.doc}:${module.blocks[0]?.line}`
+      if (error !== undefined) return [`${place}: ${error}`]
+      const expected = expectedLines(module)
+      const alike = expected.length === lines.length && expected.every((text, index) => says(text, lines[index] ?? ""))
+      return alike ? [] : [`${place}: says ${JSON.stringify(expected)} and prints ${JSON.stringify(lines)}`]
+    })
+    assert.deepStrictEqual(problems, [])
+    assert.isNotEmpty(ran.filter(({ lines }) => lines.length > 0))
+  })
+
+  it("imports Effect by module, and has no `any`", () => {
+    const wrong = blocks.flatMap((block) =>
+      block.code.flatMap((line, index) =>
+        /from "effect"|:\s*any\b|\bas any\b|<any>/.test(line) ? [`${block.doc}:${block.line + index}: ${line}`] : []
+      )
+    )
+    assert.deepStrictEqual(wrong, [])
+  })
+})
+
+describe("what the README shows", () => {
+  it("is what the quickstart prints", { timeout: minute }, async () => {
+    const { code, stderr, stdout } = await run("examples/src/quickstart.ts", [])
+    assert.strictEqual(code, 0, stderr)
+    assert.strictEqual(marked("README.md", "quickstart-output"), stdout.trim())
+  })
+
+  it("is every reason of an error, in its table", () => {
+    const reasons = {
+      AuthenticationFailed: true,
+      PermissionDenied: true,
+      KeyNotFound: true,
+      InvalidRequest: true,
+      KeyLimitReached: true,
+      InvalidKeyState: true,
+      RateLimited: true,
+      ProviderUnavailable: true,
+      OutcomeUnknown: true,
+      PartiallyApplied: true,
+      UnsupportedOperation: true,
+      UnsupportedRestriction: true,
+      UnexpectedResponse: true
+    } satisfies Record<ReasonTag, true>
+    for (const doc of ["README.md", "packages/core/README.md"]) {
+      const shown = rowsOf(doc, "| reason").map(([reason = ""]) => codeIn(reason)[0] ?? "")
+      assert.deepStrictEqual([...shown].sort(), Object.keys(reasons).sort(), doc)
+    }
+  })
+
+  it.effect("is what JetEmail can do, in the tables of verbs and restrictions", () =>
+    Effect.gen(function* () {
+      const keys = yield* ApiKeyService
+      const needs = {
+        create: true,
+        patch: true,
+        rotate: true,
+        disable: true,
+        enable: true,
+        revoke: true,
+        delete: true,
+        get: true,
+        list: true,
+        overlap: true,
+        domains: true,
+        ips: true,
+        origins: true,
+        scopes: true,
+        resources: true,
+        quota: true,
+        rate: true
+      } satisfies Record<Need, true>
+      for (const [doc, head] of [
+        ["README.md", "| need"],
+        ["docs/guarantees.md", "| need"]
+      ] as const) {
+        const rows = rowsOf(doc, head).map(([need = "", jetemail = ""]) => ({ need: codeIn(need)[0] ?? "", jetemail }))
+        assert.deepStrictEqual(rows.map(({ need }) => need).sort(), Object.keys(needs).sort(), doc)
+        for (const [need, supported] of rows.map(({ jetemail, need }) => [need, !/^(–|refused)/.test(jetemail)] as const)) {
+          assert.strictEqual(keys.supports(need as Need), supported, `${doc}: ${need}`)
+        }
+      }
+    }).pipe(
+      Effect.provide(
+        JetEmail.layer({
+          apiKey: Redacted.make("api_test_jetemail_sandbox"),
+          defaults: { domains: "any", ips: "any", quota: "unlimited" }
+        }).pipe(Layer.provide(JetEmailSandbox.layerClient()))
+      )
+    )
+  )
+
+  it("is how spans and metrics are called", () => {
+    const text = read("packages/core/src/internal/telemetry.ts").join("\n")
+    const names = ["README.md", "packages/core/README.md"].flatMap((doc) =>
+      [...read(doc).join("\n").matchAll(/`((?:effect_api_keys_|api_key\.|http\.|url\.)[a-z_.]+)`/g)].map(
+        ([, name = ""]) => name
+      )
+    )
+    assert.isNotEmpty(names)
+    assert.deepStrictEqual(
+      names.filter((name) => !text.includes(`"${name}"`)),
+      []
+    )
+  })
+})
+
+describe("the documents", () => {
+  it("link to what is there", () => {
+    const slug = (heading: string) =>
+      heading
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N} _-]/gu, "")
+        .replaceAll(" ", "-")
+    const anchors = (doc: string) =>
+      read(doc).flatMap((line) => {
+        const heading = /^#+ (.*)$/.exec(line)?.[1]
+        return heading === undefined ? [] : [slug(heading)]
+      })
+    const dead = docs.flatMap((doc) =>
+      [
+        ...read(doc)
+          .join("\n")
+          .replace(/```[\s\S]*?```/g, "")
+          .matchAll(/\]\(([^)\s]+)\)/g)
+      ].flatMap(([, target = ""]) => {
+        if (/^(https?|mailto):/.test(target)) return []
+        const [path = "", anchor] = target.split("#")
+        const file = path === "" ? doc : Path.join(Path.dirname(doc), path)
+        const found =
+          existsSync(Path.join(root, file)) && (anchor === undefined || anchors(file).includes(anchor))
+        return found ? [] : [`${doc}: ${target}`]
+      })
+    )
+    assert.deepStrictEqual(dead, [])
+  })
+
+  it("name nothing outside the repository", () => {
+    const wrong = docs.flatMap((doc) =>
+      read(doc).flatMap((line, index) => (/\/work\/|\.\.\/shared|\/root\//.test(line) ? [`${doc}:${index + 1}`] : []))
+    )
+    assert.deepStrictEqual(wrong, [])
+  })
+
+  it("ship with every package, and so does the license", () => {
+    const license = read("LICENSE").join("\n")
+    assert.isTrue(license.startsWith("MIT License"))
+    for (const name of ["core", "jetemail"]) {
+      assert.isTrue(existsSync(Path.join(root, "packages", name, "README.md")), name)
+      assert.strictEqual(read(`packages/${name}/LICENSE`).join("\n"), license, name)
+    }
+  })
+
+  it("say something of every export of the packages", () => {
+    const bare = sources()
+      .filter((source) => !source.includes("/internal/"))
+      .flatMap((source) => {
+        const lines = read(source)
+        return lines.flatMap((line, index) => {
+          if (!/^export (const|class|interface|type|function|abstract|declare|async) ?[A-Za-z]/.test(line)) return []
+          const end = index - 1
+          if (lines[end]?.trim() !== "*/") return [`${source}:${index + 1}: no doc comment`]
+          const start = lines.slice(0, end).findLastIndex((text) => text.trim() === "/**")
+          return lines.slice(start, end).some((text) => text.includes("@since")) ? [] : [`${source}:${index + 1}: no @since`]
+        })
+      })
+    assert.deepStrictEqual(bare, [])
+  })
+})
