@@ -1,11 +1,11 @@
 /** The documents are true: their code compiles and runs, what they quote is what programs print, their links lead somewhere. */
 import { existsSync } from "node:fs"
 import * as Path from "node:path"
+import { assert, describe, it } from "@effect/vitest"
 import type { Need, ReasonTag } from "@effect-api-keys/core"
 import { ApiKeyService } from "@effect-api-keys/core/ApiKeyService"
 import * as JetEmail from "@effect-api-keys/jetemail"
 import { JetEmailSandbox } from "@effect-api-keys/jetemail/testing"
-import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
@@ -53,7 +53,8 @@ const rowsOf = (doc: string, head: string): ReadonlyArray<ReadonlyArray<string>>
   return rows
 }
 
-const codeIn = (cell: string): ReadonlyArray<string> => [...cell.matchAll(/`([^`]+)`/g)].flatMap(([, code = ""]) => code)
+const codeIn = (cell: string): ReadonlyArray<string> =>
+  [...cell.matchAll(/`([^`]+)`/g)].flatMap(([, code = ""]) => code)
 
 describe("the code in the documents", () => {
   it("is there", () => {
@@ -160,7 +161,9 @@ describe("what the README shows", () => {
       ] as const) {
         const rows = rowsOf(doc, head).map(([need = "", jetemail = ""]) => ({ need: codeIn(need)[0] ?? "", jetemail }))
         assert.deepStrictEqual(rows.map(({ need }) => need).sort(), Object.keys(needs).sort(), doc)
-        for (const [need, supported] of rows.map(({ jetemail, need }) => [need, !/^(–|refused)/.test(jetemail)] as const)) {
+        for (const [need, supported] of rows.map(
+          ({ jetemail, need }) => [need, !/^(–|refused)/.test(jetemail)] as const
+        )) {
           assert.strictEqual(keys.supports(need as Need), supported, `${doc}: ${need}`)
         }
       }
@@ -177,9 +180,11 @@ describe("what the README shows", () => {
   it("is how spans and metrics are called", () => {
     const text = read("packages/core/src/internal/telemetry.ts").join("\n")
     const names = ["README.md", "packages/core/README.md"].flatMap((doc) =>
-      [...read(doc).join("\n").matchAll(/`((?:effect_api_keys_|api_key\.|http\.|url\.)[a-z_.]+)`/g)].map(
-        ([, name = ""]) => name
-      )
+      [
+        ...read(doc)
+          .join("\n")
+          .matchAll(/`((?:effect_api_keys_|api_key\.|http\.|url\.)[a-z_.]+)`/g)
+      ].map(([, name = ""]) => name)
     )
     assert.isNotEmpty(names)
     assert.deepStrictEqual(
@@ -211,8 +216,7 @@ describe("the documents", () => {
         if (/^(https?|mailto):/.test(target)) return []
         const [path = "", anchor] = target.split("#")
         const file = path === "" ? doc : Path.join(Path.dirname(doc), path)
-        const found =
-          existsSync(Path.join(root, file)) && (anchor === undefined || anchors(file).includes(anchor))
+        const found = existsSync(Path.join(root, file)) && (anchor === undefined || anchors(file).includes(anchor))
         return found ? [] : [`${doc}: ${target}`]
       })
     )
@@ -245,7 +249,9 @@ describe("the documents", () => {
           const end = index - 1
           if (lines[end]?.trim() !== "*/") return [`${source}:${index + 1}: no doc comment`]
           const start = lines.slice(0, end).findLastIndex((text) => text.trim() === "/**")
-          return lines.slice(start, end).some((text) => text.includes("@since")) ? [] : [`${source}:${index + 1}: no @since`]
+          return lines.slice(start, end).some((text) => text.includes("@since"))
+            ? []
+            : [`${source}:${index + 1}: no @since`]
         })
       })
     assert.deepStrictEqual(bare, [])

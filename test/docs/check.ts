@@ -40,8 +40,6 @@ export const writeModules = (blocks: ReadonlyArray<Block>): ReadonlyArray<Module
 
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
-  // The folder ignores itself: for git, and for every tool that reads what git ignores.
-  writeFileSync(Path.join(folder, ".gitignore"), "*\n")
   const compilerOptions = {
     // Nothing is written, so nothing of what writing needs.
     composite: false,
@@ -88,7 +86,12 @@ export const run = (file: string, args: ReadonlyArray<string>, timeout = 25_000)
     execFile(
       process.execPath,
       [file, ...args],
-      { cwd: root, timeout, maxBuffer: 64 * 1024 * 1024, env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined } },
+      {
+        cwd: root,
+        timeout,
+        maxBuffer: 64 * 1024 * 1024,
+        env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined }
+      },
       (error, stdout, stderr) => {
         const code = error === null ? 0 : typeof error.code === "number" ? error.code : 1
         resolve({ code, stdout, stderr })
@@ -142,7 +145,8 @@ export const typeCheck = async (modules: ReadonlyArray<Module>): Promise<Readonl
   if (code !== 0 && found.length === 0 && elsewhere.length === 0 && stdout.trim() !== "" && last === undefined) {
     throw new Error(`tsc failed without a word on the documents:\n${stdout}${stderr}`)
   }
-  if (elsewhere.length > 0) throw new Error(`the packages do not compile, so nor do the documents:\n${elsewhere.join("\n")}`)
+  if (elsewhere.length > 0)
+    throw new Error(`the packages do not compile, so nor do the documents:\n${elsewhere.join("\n")}`)
   return found
 }
 
@@ -153,7 +157,8 @@ export const locate = ({ column, line, module, text }: Diagnostic): string => {
 }
 
 /** A diagnostic as the document prints it: by the name that the document gives the module. */
-export const print = ({ column, line, module, text }: Diagnostic): string => `${module.name}(${line},${column}): ${text}`
+export const print = ({ column, line, module, text }: Diagnostic): string =>
+  `${module.name}(${line},${column}): ${text}`
 
 /** What a module printed, line by line, and how it failed, if it did. */
 export interface Ran {

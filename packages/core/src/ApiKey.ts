@@ -10,7 +10,7 @@ import { ApiKeyError } from "./ApiKeyError.ts"
 import { Restriction, Restrictions } from "./Restrictions.ts"
 
 /** A secret that decodes to `Redacted` and refuses to be encoded, so that no schema writes it in clear by accident. */
-const Secret = Schema.RedactedFromValue(Schema.NonEmptyString, { disallowEncode: true })
+const Secret = Schema.RedactedFromValue(Schema.String, { disallowEncode: true })
 
 /**
  * The address of a key: vendor, account, and the value that the vendor knows it by.
@@ -30,9 +30,9 @@ const Secret = Schema.RedactedFromValue(Schema.NonEmptyString, { disallowEncode:
  */
 export class KeyRef extends Schema.Class<KeyRef>("@effect-api-keys/core/KeyRef")({
   /** The provider's id, such as `jetemail`. */
-  provider: Schema.NonEmptyString,
+  provider: Schema.String,
   /** Your name for the account at the vendor; a ref of another account is refused before any call. */
-  account: Schema.NonEmptyString,
+  account: Schema.String,
   /** What the vendor knows the key by. */
   value: Secret
 }) {

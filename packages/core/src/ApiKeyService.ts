@@ -6,7 +6,6 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -325,16 +324,3 @@ export class ApiKeyService extends Context.Service<
     >
   }
 }
-
-/**
- * The failure of a call whose `deliver` failed or passed its deadline, and whose key could not be shut off either.
- *
- * **Details**
- *
- * Its first error is the caller's own; behind it stands a `PartiallyApplied` with `revoked: false` and the handle.
- *
- * @since 0.1.0
- * @category guards
- */
-export const hasStrandedKey = (cause: Cause.Cause<unknown>): boolean =>
-  cause.reasons.some((reason) => Cause.isFailReason(reason) && service.isStranded(reason.error))

@@ -398,7 +398,10 @@ export const make = Effect.fnUntraced(function* (
 
   const attempt = <I, A>(endpoint: Endpoint<I, A>) => {
     const { method, safety } = endpoint
-    const encode = endpoint.body === undefined ? undefined : Schema.encodeEffect(Schema.toCodecJson(endpoint.body), { onExcessProperty: "error" })
+    const encode =
+      endpoint.body === undefined
+        ? undefined
+        : Schema.encodeEffect(Schema.toCodecJson(endpoint.body), { onExcessProperty: "error" })
     const decode = Schema.decodeUnknownResult(endpoint.reply)
     const base = HttpClientRequest.make(method)(baseUrl.success, { acceptJson: true })
 

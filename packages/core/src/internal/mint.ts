@@ -5,7 +5,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { IssuedKey, type RotatedKey } from "../ApiKey.ts"
-import type { Minted, MintSpec, RotationDriver } from "../ApiKeyDriver.ts"
+import type { Minted, MintSpec, PreparedMint, RotationDriver } from "../ApiKeyDriver.ts"
 import { ApiKeyError, OutcomeUnknown, PartiallyApplied, ProviderUnavailable } from "../ApiKeyError.ts"
 import type { Deliver, Verb } from "../ApiKeyService.ts"
 import { isUnrestricted, Restriction } from "../Restrictions.ts"
@@ -50,6 +50,20 @@ export const make = (calls: DriverCalls, region: MintRegion, telemetry: Telemetr
           return value !== undefined && isUnrestricted(value)
         })
       )
+    })
+
+  /** Sends a mint; a reply without an address or a secret is no reply. */
+  const sendMint = (verb: Verb, handle: string | undefined, send: PreparedMint["send"], old?: string) =>
+    Effect.flatMap(label(verb, handle)(send), (minted) => {
+      const message =
+        minted.secret === "" || minted.address === ""
+          ? "the reply holds no secret"
+          : minted.address === old
+            ? "the reply names the old secret as the new one"
+            : undefined
+      if (message === undefined) return Effect.succeed(minted)
+      const reason = new OutcomeUnknown({ problem: "reply", issues: [{ path: [], message }] })
+      return Effect.fail(failure(verb, reason, handle))
     })
 
   const log = (level: "Warn" | "Error", message: string, verb: Verb, handle: string | undefined) =>
@@ -169,7 +183,7 @@ export const make = (calls: DriverCalls, region: MintRegion, telemetry: Telemetr
       leftBehind: (key, when) =>
         when === "after" && options.deliver === undefined ? Effect.asVoid(takeBack("create", key)) : Effect.void,
       work: Effect.gen(function* () {
-        const minted = yield* label("create")(send)
+        const minted = yield* sendMint("create", undefined, send)
         const key = issue(minted, spec)
         yield* checkEcho("create", minted, spec, key)
         yield* handOver("create", key, options, call)
@@ -196,11 +210,7 @@ export const make = (calls: DriverCalls, region: MintRegion, telemetry: Telemetr
           ? log("Error", "a rotated key is lost: its caller left, and it was not delivered", "rotate", issued.handle)
           : Effect.void,
       work: Effect.gen(function* () {
-        const minted = yield* label("rotate", handle)(send)
-        if (minted.address === address) {
-          const issues = [{ path: [], message: "the reply names the old secret as the new one" }]
-          return yield* failure("rotate", new OutcomeUnknown({ problem: "reply", issues }), handle)
-        }
+        const minted = yield* sendMint("rotate", handle, send, address)
         const issued = issue(minted, undefined)
         const end = yield* deliverTo(options, issued)
         if (end === undefined || (end !== "deadline" && Exit.isSuccess(end))) return { issued, previous: "dead" }
@@ -227,7 +237,7 @@ export const make = (calls: DriverCalls, region: MintRegion, telemetry: Telemetr
       leftBehind: ({ issued }, when) =>
         when === "after" && options.deliver === undefined ? Effect.asVoid(takeBack("rotate", issued)) : Effect.void,
       work: Effect.gen(function* () {
-        const minted = yield* label("rotate", handle)(send)
+        const minted = yield* sendMint("rotate", handle, send, address)
         const issued = issue(minted, spec)
         yield* checkEcho("rotate", minted, spec, issued)
         const handed = yield* handOver("rotate", issued, options, call)

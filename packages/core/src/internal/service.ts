@@ -39,10 +39,6 @@ export const pick = <N extends Need>(keys: Verbs, needs: ReadonlyArray<N>): Capa
   // Which verbs these are is known to the compiler only as N; the object is built from the same N at run time.
   Object.fromEntries(needs.flatMap((need: Need) => (isVerb(need) ? [[need, keys[need]]] : []))) as unknown as Capable<N>
 
-/** Whether an error says that a key may be live that nobody holds. */
-export const isStranded = (error: unknown): boolean =>
-  error instanceof ApiKeyError && error.reason._tag === "PartiallyApplied" && error.reason.revoked === false
-
 export const make = Effect.fnUntraced(function* (
   given: ApiKeyDriver
 ): Effect.fn.Return<ApiKeyService["Service"], ApiKeyError, Scope.Scope> {
@@ -74,18 +70,22 @@ export const make = Effect.fnUntraced(function* (
     })
 
   const toApiKey = (record: KeyRecord): ApiKey =>
-    new ApiKey({
-      provider,
-      handle: record.handle,
-      ref: Option.map(Option.fromUndefinedOr(record.address), makeRef),
-      name: Option.fromUndefinedOr(record.name),
-      status: record.status,
-      providerStatus: record.providerStatus,
-      restrictions: record.restrictions,
-      createdAt: Option.fromUndefinedOr(record.createdAt),
-      updatedAt: Option.fromUndefinedOr(record.updatedAt),
-      options: record.options ?? {}
-    })
+    new ApiKey(
+      {
+        provider,
+        handle: record.handle,
+        ref: Option.map(Option.fromUndefinedOr(record.address), makeRef),
+        name: Option.fromUndefinedOr(record.name),
+        status: record.status,
+        providerStatus: record.providerStatus,
+        restrictions: record.restrictions,
+        createdAt: Option.fromUndefinedOr(record.createdAt),
+        updatedAt: Option.fromUndefinedOr(record.updatedAt),
+        options: record.options ?? {}
+      },
+      // A vendor may show what we would not ask for, an empty entry in a list, say: it is shown, not a defect.
+      { disableChecks: true }
+    )
 
   const patch: Verbs["patch"] = (ref, input, options) =>
     onKey("patch", ref, (address, handle) =>

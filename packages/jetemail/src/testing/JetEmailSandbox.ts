@@ -212,7 +212,7 @@ const NAME_INVALID = "Invalid name format"
 
 // What each endpoint says with a status, where the page of create, update or rotate documents it. The rest is an
 // assumption: the pages of list and delete were not to be had in full, their texts follow the others'.
-const texts: Readonly<Record<Endpoint, Readonly<Record<number, string>>>> = {
+const texts = {
   list: { 401: UNAUTHORIZED, 500: "Failed to get transactional keys" },
   create: { 400: NAME_REQUIRED, 401: UNAUTHORIZED, 500: "Failed to create transactional key" },
   update: {
@@ -234,6 +234,11 @@ const texts: Readonly<Record<Endpoint, Readonly<Record<number, string>>>> = {
     404: "Transactional key not found or access denied",
     500: "Failed to rotate transactional key"
   }
+} as const satisfies Record<Endpoint, Record<number, string>>
+
+const documented = (endpoint: Endpoint, status: number): string | undefined => {
+  const known: Readonly<Record<number, string>> = texts[endpoint]
+  return known[status]
 }
 
 // -----------------------------------------------------------------------------
@@ -501,7 +506,7 @@ export const make = (options?: Options): Effect.Effect<JetEmailSandbox["Service"
       // assumption: this page documents no text for a missing token; the one of rotate.
       if (typeof api_token !== "string" || api_token === "") return refuse(400, TOKEN_REQUIRED)
       const updated = ok({ message: "Transactional key updated successfully" })
-      const missing = refuse(404, "Transactional key not found or unauthorized")
+      const missing = refuse(404, texts.update[404])
       const row = find(api_token)
       if (status !== undefined) {
         // "If provided, other update fields will be ignored": not even looked at.
@@ -525,7 +530,7 @@ export const make = (options?: Options): Effect.Effect<JetEmailSandbox["Service"
       if (typeof api_token !== "string" || api_token === "") return refuse(400, TOKEN_REQUIRED)
       const row = find(api_token)
       // assumption: a second deletion finds nothing.
-      if (row === undefined) return refuse(404, "Transactional key not found or unauthorized")
+      if (row === undefined) return refuse(404, texts.delete[404])
       remove(row)
       return ok({ message: "Transactional key deleted successfully" })
     }
@@ -533,9 +538,9 @@ export const make = (options?: Options): Effect.Effect<JetEmailSandbox["Service"
     const rotate = ({ api_token }: Fields, now: number): Reply => {
       if (typeof api_token !== "string" || api_token === "") return refuse(400, TOKEN_REQUIRED)
       const row = find(api_token)
-      if (row === undefined) return refuse(404, "Transactional key not found or access denied")
+      if (row === undefined) return refuse(404, texts.rotate[404])
       const status = statusOf(row)
-      if (status === "disabled") return refuse(403, "Cannot rotate a disabled transactional key. Enable it first.")
+      if (status === "disabled") return refuse(403, texts.rotate[403])
       // assumption: "Key cannot be rotated in its current state" holds for every state but the active and quota ones.
       if (!sends(status) && status !== "quota-locked") {
         return refuse(403, "Cannot rotate a transactional key in its current state.")
@@ -574,7 +579,7 @@ export const make = (options?: Options): Effect.Effect<JetEmailSandbox["Service"
       const seconds = authorized ? lockedFor(now) : undefined
       const failure = failures.shift()
       if (failure !== undefined) {
-        return refuse(failure, (endpoint === undefined ? undefined : texts[endpoint][failure]) ?? "Request failed")
+        return refuse(failure, (endpoint === undefined ? undefined : documented(endpoint, failure)) ?? "Request failed")
       }
       if (!authorized) return refuse(401, UNAUTHORIZED)
       // assumption: the body of a 429 is not documented.
