@@ -137,6 +137,8 @@ describe("limits and hostile input", () => {
     ["ips", { ips: ["1.2.3.4 OR 1=1"] }],
     ["ips", { ips: ["10.0.0.1,10.0.0.2"] }],
     ["ips", { ips: ["garbage::1"] }],
+    ["ips", { ips: ["0.0.0.0/0"] }],
+    ["ips", { ips: ["192.0.2.1", "::/0"] }],
     ["ips", { ips: Array.from({ length: 51 }, (_, i) => `192.0.2.${i}`) }],
     ["quota", { quota: 1_000_001 }],
     ["quota", { quota: 1.5 }],

@@ -53,7 +53,7 @@ const recorder = (example: VendorExample) => {
 const callFor = (
   client: JetEmailClient.JetEmailClient["Service"],
   { request, ...example }: VendorExample
-): Effect.Effect<typeof Wire.TokenReply.Type | void, ApiKeyError> => {
+): Effect.Effect<typeof Wire.TokenReply.Type | undefined, ApiKeyError> => {
   assert(Predicate.isObject(request))
   const { api_token, ...fields } = request
   const token = Redacted.make(Predicate.isString(api_token) ? api_token : TOKEN)
@@ -67,9 +67,13 @@ const callFor = (
     case "rotate":
       return Effect.flatMap(client.rotate({ token }), ({ send }) => send)
     case "update":
-      if (fields.status === 0 || fields.status === 1) return client.setStatus({ token, status: fields.status })
-      return client.update(
-        (example.status === 400 ? { token, name: "a name" } : { token, ...fields }) as typeof Wire.UpdateRequest.Type
+      if (fields.status === 0 || fields.status === 1)
+        return Effect.as(client.setStatus({ token, status: fields.status }), undefined)
+      return Effect.as(
+        client.update(
+          (example.status === 400 ? { token, name: "a name" } : { token, ...fields }) as typeof Wire.UpdateRequest.Type
+        ),
+        undefined
       )
   }
 }

@@ -65,11 +65,11 @@ const validDomain = fc
   .map(([labels, top]) => [...labels, top].join("."))
 const validIp = fc.oneof(
   fc.ipV4(),
-  fc.tuple(fc.ipV4(), fc.integer({ min: 0, max: 32 })).map(([ip, prefix]) => `${ip}/${prefix}`),
+  fc.tuple(fc.ipV4(), fc.integer({ min: 1, max: 32 })).map(([ip, prefix]) => `${ip}/${prefix}`),
   fc
     .tuple(
       fc.array(fc.integer({ min: 0, max: 0xffff }), { minLength: 8, maxLength: 8 }),
-      fc.option(fc.integer({ min: 0, max: 128 }))
+      fc.option(fc.integer({ min: 1, max: 128 }))
     )
     // The first group keeps it out of the range of IPv4 inside IPv6.
     .map(([[, ...rest], prefix]) => {
@@ -205,6 +205,7 @@ describe("checkIp", () => {
 
   it("refuses the ambiguous", () => {
     refuses(checkIp, ["::ffff:192.0.2.1", "::ffff:c000:201", "::192.0.2.1", "64:ff9b::192.0.2.1", "fe80::1%eth0"])
+    refuses(checkIp, ["0.0.0.0/0", "1.2.3.4/0", "::/0", "2001:db8::/0"])
     refuses(checkIp, ["1.2.3.4/01", "1.2.3.4/-1", "1.2.3.4/+1", "::/129", "::/0128", "1.2.3.4/24/24", "1.2.3.4:80"])
     refuses(checkIp, [
       "[::1]",

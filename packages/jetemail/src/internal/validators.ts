@@ -126,7 +126,7 @@ export const checkDomain = (domain: string): Result.Result<string, string> => {
  * **Gotchas**
  *
  * Leading zeros are refused (some readers take them as octal), and so are zone ids and IPv4 inside IPv6 in either
- * spelling (`::ffff:192.0.2.1`, `::ffff:c000:201`).
+ * spelling (`::ffff:192.0.2.1`, `::ffff:c000:201`), and ranges of every address (`0.0.0.0/0`): open access is `"any"`.
  *
  * @since 0.1.0
  * @category validators
@@ -145,13 +145,16 @@ export const checkIp = (ip: string): Result.Result<string, string> => {
   if (Result.isFailure(parsed)) {
     return Result.fail(
       isV6
-        ? "is not an IPv6 address: give groups of hexadecimal digits, with a prefix length of 0 to 128 if it is a range"
-        : "is not an IPv4 address: give four numbers of 0 to 255 without leading zeros, with a prefix length of 0 to 32 if it is a range"
+        ? "is not an IPv6 address: give groups of hexadecimal digits, with a prefix length of 1 to 128 if it is a range"
+        : "is not an IPv4 address: give four numbers of 0 to 255 without leading zeros, with a prefix length of 1 to 32 if it is a range"
     )
   }
   const address = parsed.success.address
   if (NetAddress.isIpv6Address(address) && NetAddress.isIpv4Mapped(address)) {
     return Result.fail("is an IPv4 address inside an IPv6 one: give the plain IPv4 address")
+  }
+  if (ip.includes("/") && parsed.success.prefixLength === 0) {
+    return Result.fail('is a range of every address: write "any" in place of the list if that is meant')
   }
   const text = NetAddress.formatIp(address)
   return Result.succeed(ip.includes("/") ? `${text}/${parsed.success.prefixLength}` : text)
