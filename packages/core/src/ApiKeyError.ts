@@ -428,11 +428,9 @@ export class ApiKeyError extends Schema.TaggedError<ApiKeyError>("@effect-api-ke
 
   override get message(): string {
     const handle = this.handle === undefined ? "" : ` of ${this.handle}`
-    const http =
-      this.http === undefined
-        ? ""
-        : ` [${this.http.method} ${this.http.path}${this.http.status === undefined ? "" : ` → ${this.http.status}`}]`
-    return `${this.provider}: ${this.operation}${handle}: ${this.reason.message}${http}`
+    const { method, path, status } = this.http ?? {}
+    const http = method === undefined ? "" : `, ${method} ${path}${status === undefined ? "" : ` → ${status}`}`
+    return `${this.provider}: ${this.operation}${handle}: ${this.reason.message} [${this.reason._tag}${http}]`
   }
 
   /**
