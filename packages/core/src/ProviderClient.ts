@@ -64,7 +64,7 @@ export type {
  *
  * - `read`: repeated.
  * - `idempotent`: repeated; twice is once.
- * - `remove`: repeated; a 404 on the *repeat* is success.
+ * - `remove`: repeated; a 404 on the repeat of an attempt that may have been carried out is success.
  * - `mint`: never repeated; an end that proves nothing is `OutcomeUnknown`.
  *
  * @since 0.1.0
@@ -276,20 +276,23 @@ const unusable = (
 
 const visibleAscii = /^[\x21-\x7e]+$/
 
+const placeholder = /:([A-Za-z]+)/g
+
 /**
- * Fills a path template. A parameter is percent-encoded, and one that is empty or made of dots is refused, because URL
- * parsers read an encoded `..` as a step up.
+ * Fills a path template. A parameter is percent-encoded, and one that is missing, empty, made of dots (URL parsers read
+ * an encoded `..` as a step up) or not well-formed is refused.
  */
 const fillPath = (template: string, params: Readonly<Record<string, string>>): Result.Result<string, Failure> => {
-  const bad = Object.keys(params).filter((name) => /^\.{0,2}$/.test(params[name] ?? ""))
-  return bad.length === 0
-    ? Result.succeed(template.replace(/:([A-Za-z]+)/g, (_, name: string) => encodeURIComponent(params[name] ?? "")))
-    : Result.fail({
-        reason: new InvalidRequest({
-          source: "client",
-          issues: bad.map((name) => ({ path: [name], message: "cannot stand in a path: give the key's own id" }))
-        })
-      })
+  const bad: Array<string> = []
+  const path = template.replace(placeholder, (_, name: string) => {
+    const value = params[name] ?? ""
+    if (!/^\.{0,2}$/.test(value) && value.isWellFormed()) return encodeURIComponent(value)
+    bad.push(name)
+    return ""
+  })
+  if (bad.length === 0) return Result.succeed(path)
+  const issues = bad.map((name) => ({ path: [name], message: "cannot stand in a path: give the key's own id" }))
+  return Result.fail({ reason: new InvalidRequest({ source: "client", issues }) })
 }
 
 /** Reads a reply's body as text, at most so many bytes. */
@@ -327,14 +330,15 @@ const lockoutOf = (response: HttpClientResponse.HttpClientResponse, usual: Durat
 const checkBaseUrl = (baseUrl: string): Result.Result<string, string> => {
   const url = Result.try(() => new URL(baseUrl))
   if (Result.isFailure(url)) return Result.fail("must be an absolute URL, such as https://api.example.com")
-  const { hash, hostname, password, protocol, search, username } = url.success
+  const { hash, hostname, origin, password, pathname, protocol, search, username } = url.success
   if (username !== "" || password !== "") return Result.fail("must not hold credentials")
   if (search !== "" || hash !== "") return Result.fail("must not hold a query or a fragment")
   const loopback = hostname === "localhost" || hostname === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(hostname)
   if (protocol !== "https:" && !(protocol === "http:" && loopback)) {
     return Result.fail("must be https (http is allowed on loopback alone): the credential would travel in clear")
   }
-  return Result.succeed(url.success.href.replace(/\/+$/, ""))
+  // Not `href`, which keeps a lone `?` or `#`: paths would be appended behind it.
+  return Result.succeed(origin + pathname.replace(/\/+$/, ""))
 }
 
 /**
@@ -388,12 +392,13 @@ export const make = Effect.fnUntraced(function* (
   const readCredential = Effect.suspend(() =>
     Redacted.isRedacted(options.apiKey) ? Effect.succeed(options.apiKey) : options.apiKey
   ).pipe(
+    // A wiped one throws.
+    Effect.map((credential) => Redacted.value(credential)),
     // Whatever the effect failed with stays here: it may hold the credential.
     Effect.catchCause(() => fail(new AuthenticationFailed({ problem: "unreadable" }))),
-    Effect.flatMap((credential) => {
-      const value = Redacted.value(credential)
-      return visibleAscii.test(value) ? Effect.succeed(value) : fail(new AuthenticationFailed({ problem: "malformed" }))
-    })
+    Effect.flatMap((value) =>
+      visibleAscii.test(value) ? Effect.succeed(value) : fail(new AuthenticationFailed({ problem: "malformed" }))
+    )
   )
 
   const attempt = <I, A>(endpoint: Endpoint<I, A>) => {
@@ -509,15 +514,20 @@ export const make = Effect.fnUntraced(function* (
       return (input) =>
         Effect.suspend(() => {
           let attempts = 0
+          /** Whether an earlier attempt may have been carried out. */
+          let lost = false
           const once = Effect.suspend(() => {
             attempts++
             return Effect.flatten(prepare(input))
           }).pipe(
-            Effect.catch((failure) =>
-              endpoint.gone !== undefined && attempts > 1 && failure.reason._tag === "KeyNotFound"
-                ? Effect.sync(endpoint.gone)
-                : Effect.fail(failure)
-            )
+            Effect.catch((failure) => {
+              const { reason } = failure
+              if (endpoint.gone !== undefined && lost && reason._tag === "KeyNotFound") {
+                return Effect.sync(endpoint.gone)
+              }
+              if (reason._tag === "ProviderUnavailable" && reason.sent) lost = true
+              return Effect.fail(failure)
+            })
           )
           if (schedule === undefined || retry === false) return once
           return once.pipe(

@@ -1,13 +1,13 @@
 import { assert } from "@effect/vitest"
-import * as fc from "fast-check"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as References from "effect/References"
-import { TestClock } from "effect/testing"
 import * as Tracer from "effect/Tracer"
+import { TestClock } from "effect/testing"
+import * as fc from "fast-check"
 import { ApiKeyError, type ReasonTag } from "../src/ApiKeyError.ts"
 
 /** Lets everything run that waits for promises and not for the clock: a body that is read through a web stream, say. */

@@ -285,6 +285,18 @@ describe("what is read", () => {
     }).pipe(Effect.provide(withSandbox()))
   )
 
+  it.effect("a rotation's new token is found beside the old one", () =>
+    Effect.gen(function* () {
+      const { faults, keys } = yield* setup
+      const { ref } = yield* keys.create(spec)
+      const token = "transactional_api_test_salvaged"
+      const body = JSON.stringify({ old: Redacted.value(ref.value), new: token })
+      yield* faults.inject({ status: 200, body }, { url: "/rotate" })
+      const { issued } = yield* keys.rotate(ref, { deliver: () => Effect.void })
+      assert.strictEqual(Redacted.value(issued.secret), token)
+    }).pipe(Effect.provide(withSandbox()))
+  )
+
   it.effect("a rotation that names the old token as the new one is not believed", () =>
     Effect.gen(function* () {
       const { faults, keys } = yield* setup

@@ -39,6 +39,15 @@ export interface Limiter {
 /** No limits at all. */
 export const unlimited: Limiter = { admit: Effect.void, close: () => Effect.void }
 
+/** How long a store may take: a call, and an urgent one above all, must not hang with it. */
+const storeTimeout = Duration.seconds(3)
+
+const storeDown = Effect.suspend(() =>
+  Effect.fail(
+    new RateLimiter.RateLimiterError({ reason: new RateLimiter.RateLimitStoreError({ message: "no answer" }) })
+  )
+)
+
 const memoryStore = Effect.map(Layer.build(RateLimiter.layerStoreMemory), Context.get(RateLimiter.RateLimiterStore))
 
 /**
@@ -59,14 +68,25 @@ export const make = Effect.fnUntraced(function* (options: {
   const prefix = `effect-api-keys/${options.provider}/${options.account}`
   const gateKey = `${prefix}/gate`
 
+  /** A provided store that hangs or dies is one that is down; the one in memory does neither. */
+  const consume: RateLimiter.RateLimiter["consume"] =
+    provided._tag === "None"
+      ? limiter.consume
+      : (request) =>
+          limiter.consume(request).pipe(
+            Effect.timeoutOrElse({ duration: storeTimeout, orElse: () => storeDown }),
+            Effect.catchDefect(() => storeDown)
+          )
+
   /** How long the gate stays shut; zero when it is open. */
-  const gate = Effect.map(
-    limiter.consume({ algorithm: "fixed-window", key: gateKey, limit: 1, tokens: 0, window: 1 }),
-    (result) => (result.remaining <= 0 ? result.resetAfter : Duration.zero)
+  const gate = consume({ algorithm: "fixed-window", key: gateKey, limit: 1, tokens: 0, window: 1 }).pipe(
+    Effect.map((result) => (result.remaining <= 0 ? result.resetAfter : Duration.zero)),
+    // A gate that was stretched holds more than its one token.
+    Effect.catchReason("RateLimiterError", "RateLimitExceeded", (reason) => Effect.succeed(reason.retryAfter))
   )
 
   const take = (key: string, budget: Budget): Effect.Effect<Duration.Duration, RateLimiter.RateLimiterError> =>
-    limiter.consume({ algorithm: "token-bucket", key: `${prefix}/${key}`, ...budget }).pipe(
+    consume({ algorithm: "token-bucket", key: `${prefix}/${key}`, ...budget }).pipe(
       Effect.as(Duration.zero),
       Effect.catchReason("RateLimiterError", "RateLimitExceeded", (reason) => Effect.succeed(reason.retryAfter))
     )
@@ -105,7 +125,7 @@ export const make = Effect.fnUntraced(function* (options: {
   )
 
   const shut = (window: Duration.Duration, onExceeded: "delay" | "fail") =>
-    limiter.consume({ algorithm: "fixed-window", key: gateKey, limit: 1, tokens: 1, window, onExceeded })
+    consume({ algorithm: "fixed-window", key: gateKey, limit: 1, tokens: 1, window, onExceeded })
 
   const close = (retryAfter: Duration.Duration) =>
     shut(retryAfter, "fail").pipe(

@@ -98,6 +98,9 @@ interface Pending {
   left: number
 }
 
+/** Statuses whose answers have no body, which `Response` insists on. */
+const bodiless: ReadonlySet<number> = new Set([204, 205, 304])
+
 /** An error of the transport, with the code that Node gives. */
 const transportError = (request: HttpClientRequest.HttpClientRequest, code: string) =>
   new HttpClientError.HttpClientError({
@@ -110,7 +113,7 @@ const strike = (
   pass: Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError> => {
   const answer = (status: number, body: string | null, headers: Readonly<Record<string, string>> = {}) =>
-    HttpClientResponse.fromWeb(request, new Response(body, { status, headers }))
+    HttpClientResponse.fromWeb(request, new Response(bodiless.has(status) ? null : body, { status, headers }))
   const replaceBody = (change: (text: string) => string) =>
     Effect.flatMap(pass, (response) =>
       Effect.map(response.text, (text) => answer(response.status, change(text), { ...response.headers }))
