@@ -155,7 +155,7 @@ export class InvalidKeyState extends Schema.TaggedError<InvalidKeyState>("@effec
   override get message(): string {
     return this.status === undefined
       ? "the key's present state does not allow this (a disabled key, for example, must be enabled before it is rotated)"
-      : `the key is still "${this.status}": the vendor keeps it so, and only the vendor or its dashboard can change it`
+      : `the vendor took the change, but the key is "${this.status}": look at the vendor's dashboard, which may say why`
   }
 }
 

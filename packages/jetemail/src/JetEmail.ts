@@ -6,7 +6,7 @@
 
 import type { KeyStatus } from "@effect-api-keys/core/ApiKey"
 import * as ApiKeyDriver from "@effect-api-keys/core/ApiKeyDriver"
-import type { ApiKeyError } from "@effect-api-keys/core/ApiKeyError"
+import { ApiKeyError, InvalidRequest } from "@effect-api-keys/core/ApiKeyError"
 import { ApiKeyService, type EachCan } from "@effect-api-keys/core/ApiKeyService"
 import * as ConfigOptions from "@effect-api-keys/core/ConfigOptions"
 import type * as ProviderClient from "@effect-api-keys/core/ProviderClient"
@@ -20,6 +20,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { deriveHandleKey, hashToken } from "./internal/handle.ts"
+import { checkToken } from "./internal/token.ts"
 import { checkDomain, checkIp, checkName } from "./internal/validators.ts"
 import * as Client from "./JetEmailClient.ts"
 import * as Wire from "./JetEmailSchema.ts"
@@ -65,14 +66,6 @@ const statuses: Readonly<Record<string, KeyStatus>> = {
   suspended: "suspended",
   "quota-locked": "suspended"
 }
-
-/** A token that may be sent to this vendor: another vendor's leaked secret must not be. */
-const checkToken = (token: string): Result.Result<string, string> =>
-  !token.startsWith("transactional_")
-    ? Result.fail(`must be a token of JetEmail, which starts with "transactional_"`)
-    : Wire.isPlainToken(token)
-      ? Result.succeed(token)
-      : Result.fail("must be a whole token of visible ASCII characters, not masked or shortened")
 
 const normalised = (list: ReadonlyArray<string>, check: (entry: string) => Result.Result<string, string>) =>
   list.map((entry) => Result.getOrElse(check(entry), () => entry))
@@ -147,6 +140,17 @@ const toMinted = ({ token }: typeof Wire.TokenReply.Type): ApiKeyDriver.Minted =
   return { address: secret, secret }
 }
 
+/** What keys the handles; from JavaScript, both a handle key and a plain credential may be missing. */
+const handleKeyOf = ({ apiKey, handleKey }: Options): Effect.Effect<string, ApiKeyError> => {
+  const given = handleKey === undefined ? "" : Redacted.value(handleKey)
+  if (given !== "") return Effect.succeed(given)
+  if (handleKey === undefined && Redacted.isRedacted(apiKey))
+    return Effect.succeed(deriveHandleKey(Redacted.value(apiKey)))
+  const message = "is required, and not empty, where `apiKey` is an effect: handles are hashed with it"
+  const reason = new InvalidRequest({ source: "client", issues: [{ path: ["handleKey"], message }] })
+  return Effect.fail(new ApiKeyError({ provider: Client.provider, operation: "layer", reason }))
+}
+
 /**
  * Makes the driver, over the client in the context. {@link layer} is this with `ApiKeyService.layer`.
  *
@@ -155,11 +159,7 @@ const toMinted = ({ token }: typeof Wire.TokenReply.Type): ApiKeyDriver.Minted =
  */
 export const make = Effect.fnUntraced(function* (options: Options) {
   const client = yield* Client.JetEmailClient
-  const handleKey =
-    options.handleKey === undefined
-      ? // Only a plain credential may come without a handle key: see `Options`.
-        deriveHandleKey(Redacted.isRedacted(options.apiKey) ? Redacted.value(options.apiKey) : "")
-      : Redacted.value(options.handleKey)
+  const handleKey = yield* handleKeyOf(options)
   const handle = hashToken(handleKey)
   const record = toRecord(handle)
   const prepared = (request: ProviderClient.PreparedRequest<typeof Wire.TokenReply.Type>) => ({

@@ -12,6 +12,7 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { isPlainToken } from "./internal/token.ts"
 import { checkDomain, checkIp, checkName } from "./internal/validators.ts"
 
 /**
@@ -109,10 +110,6 @@ export const StatusRequest = Schema.Struct({ token: Token, status: Schema.Litera
  * @category requests
  */
 export const TokenRequest = Schema.Struct({ token: Token }).pipe(Schema.encodeKeys({ token: "api_token" }))
-
-/** What may stand for a token: visible ASCII of a sane length, and not masked. Its real alphabet is not published. */
-export const isPlainToken = (token: string): boolean =>
-  token.length <= 512 && /^[\x21-\x7e]+$/.test(token) && !/\*|\.{2,}/.test(token)
 
 /**
  * The reply to a create or rotate: the new token.

@@ -472,6 +472,8 @@ describe("layers", () => {
         [{ baseUrl: "http://api.jetemail.example" }, "baseUrl"],
         [{ baseUrl: "not a url" }, "baseUrl"],
         [{ baseUrl: "https://user:pass@api.jetemail.example" }, "baseUrl"],
+        [{ apiKey: Effect.succeed(Redacted.make("api_test_x")) }, "handleKey"],
+        [{ handleKey: Redacted.make("") }, "handleKey"],
         [{ defaults: { domains: [], ips: "any", quota: "unlimited" } }, "defaults.domains"],
         [{ defaults: { domains: "any", ips: "any", quota: 0 } }, "defaults.quota"],
         [{ defaults: { domains: "any", quota: 1 } }, "defaults.ips"]

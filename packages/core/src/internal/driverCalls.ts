@@ -23,7 +23,7 @@ export interface DriverCalls {
   readonly unsupported: (verb: Verb, need: Need, handle?: string) => Effect.Effect<never, ApiKeyError>
   /** A pure check, as an effect of this verb. */
   readonly checked: <A>(
-    verb: Verb,
+    verb: Verb | "layer",
     handle: string | undefined,
     result: Result.Result<A, ApiKeyErrorReason>
   ) => Effect.Effect<A, ApiKeyError>

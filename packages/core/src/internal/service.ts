@@ -44,7 +44,7 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ApiKeyService["Service"], ApiKeyError, Scope.Scope> {
   const { account, provider } = given
   const { checked: checkedDefaults } = DriverCalls.make(given)
-  const defaults = yield* checkedDefaults("create", undefined, Validate.checkDefaults(given))
+  const defaults = yield* checkedDefaults("layer", undefined, Validate.checkDefaults(given))
   const driver: ApiKeyDriver = { ...given, defaults }
   const calls = DriverCalls.make(driver)
   const { checked, failure, label, makeRef, read, unsupported } = calls
