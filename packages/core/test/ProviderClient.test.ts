@@ -791,9 +791,10 @@ describe("429", () => {
           }
           assert.strictEqual(attempts, 2)
           yield* TestClock.adjust(1)
-          yield* Effect.forkChild(calls.read(client))
+          const third = yield* Effect.forkChild(calls.read(client))
           yield* breathe
           assert.strictEqual(attempts, 3, "open again")
+          yield* Fiber.interrupt(third)
         }).pipe(Effect.scoped)
       }
     }).pipe(Effect.provide(HttpSandbox.layerClient(app)))

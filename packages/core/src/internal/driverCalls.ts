@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Result from "effect/Result"
@@ -100,10 +101,10 @@ export const make = (driver: ApiKeyDriver): DriverCalls => {
       const disable = driver.setStatus === undefined ? undefined : Effect.asVoid(driver.setStatus(address, "disabled"))
       const remove = driver.remove?.(address)
       const means =
-        remove === undefined || disable === undefined ? (remove ?? disable) : Effect.catch(remove, () => disable)
+        remove === undefined || disable === undefined ? (remove ?? disable) : Effect.catchCause(remove, () => disable)
       return means === undefined
         ? Effect.succeed(false)
-        : Effect.isSuccess(means).pipe(Effect.provideService(Urgent, true))
+        : Effect.map(Effect.exit(means), Exit.isSuccess).pipe(Effect.provideService(Urgent, true))
     }
   }
 }

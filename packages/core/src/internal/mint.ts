@@ -118,19 +118,14 @@ export const make = (calls: DriverCalls, region: MintRegion, telemetry: Telemetr
     return yield* failure(verb, new PartiallyApplied({ applied, missing, revoked }), key.handle)
   })
 
-  /** Hands over a key that can still be taken back, and takes it back where that fails or nobody is there. */
+  /** Hands over a key that can still be taken back, and takes it back where that fails. */
   const handOver = Effect.fnUntraced(function* <E, R>(
     verb: Verb,
     key: IssuedKey,
-    options: Deliver<E, R>,
-    call: Call
-  ): Effect.fn.Return<"delivered" | "kept" | "taken back", E | ApiKeyError, R> {
+    options: Deliver<E, R>
+  ): Effect.fn.Return<"delivered" | "kept", E | ApiKeyError, R> {
     const end = yield* deliverTo(options, key)
-    if (end === undefined) {
-      if (!call.abandoned) return "kept"
-      yield* takeBack(verb, key)
-      return "taken back"
-    }
+    if (end === undefined) return "kept"
     if (end !== "deadline" && Exit.isSuccess(end)) return "delivered"
     const revoked = yield* takeBack(verb, key)
     return yield* Effect.failCause(deliveryCause(end, verb, key, revoked))
@@ -144,7 +139,7 @@ export const make = (calls: DriverCalls, region: MintRegion, telemetry: Telemetr
     readonly work: Effect.Effect<A, E | ApiKeyError, R>
     readonly issued: (value: A) => IssuedKey
     /** What to do with a value that its caller left behind. */
-    readonly leftBehind: (value: A, when: "during" | "after") => Effect.Effect<void>
+    readonly leftBehind: (value: A) => Effect.Effect<void>
   }): Effect.Effect<A, E | ApiKeyError, R> =>
     Effect.flatMap(Clock.currentTimeMillis, (startedAt) =>
       region.run({
@@ -152,12 +147,12 @@ export const make = (calls: DriverCalls, region: MintRegion, telemetry: Telemetr
         work: options.work,
         closed: (): E | ApiKeyError =>
           failure(options.verb, new ProviderUnavailable({ problem: "closed", sent: false }), options.handle),
-        abandoned: (exit, when) =>
+        abandoned: (exit) =>
           Effect.gen(function* () {
             if (Exit.isSuccess(exit)) {
               const { handle } = options.issued(exit.value)
               yield* log("Warn", "a mint ended after its caller had left", options.verb, handle)
-              yield* options.leftBehind(exit.value, when)
+              yield* options.leftBehind(exit.value)
             } else {
               const message = `a mint failed after its caller had left: ${reasonOf(exit.cause)}`
               yield* log("Error", message, options.verb, options.handle)
@@ -179,14 +174,13 @@ export const make = (calls: DriverCalls, region: MintRegion, telemetry: Telemetr
       verb: "create",
       call,
       issued: (key) => key,
-      // While it ran, `handOver` saw that the caller had left; afterwards nobody but us can.
-      leftBehind: (key, when) =>
-        when === "after" && options.deliver === undefined ? Effect.asVoid(takeBack("create", key)) : Effect.void,
+      // What was not delivered was to be given to the caller: nobody holds it.
+      leftBehind: (key) => (options.deliver === undefined ? Effect.asVoid(takeBack("create", key)) : Effect.void),
       work: Effect.gen(function* () {
         const minted = yield* sendMint("create", undefined, send)
         const key = issue(minted, spec)
         yield* checkEcho("create", minted, spec, key)
-        yield* handOver("create", key, options, call)
+        yield* handOver("create", key, options)
         return key
       })
     })
@@ -234,14 +228,20 @@ export const make = (calls: DriverCalls, region: MintRegion, telemetry: Telemetr
       handle,
       call,
       issued: ({ issued }) => issued,
-      leftBehind: ({ issued }, when) =>
-        when === "after" && options.deliver === undefined ? Effect.asVoid(takeBack("rotate", issued)) : Effect.void,
+      leftBehind: ({ incomplete, issued }) => {
+        if (options.deliver === undefined) return Effect.asVoid(takeBack("rotate", issued))
+        if (incomplete === undefined) return Effect.void
+        return incomplete.step === "activate"
+          ? log("Error", "a delivered successor could not be switched on", "rotate", issued.handle)
+          : log("Error", "the old key of a rotation could not be shut off and is still live", "rotate", handle)
+      },
       work: Effect.gen(function* () {
         const minted = yield* sendMint("rotate", handle, send, address)
         const issued = issue(minted, spec)
         yield* checkEcho("rotate", minted, spec, issued)
-        const handed = yield* handOver("rotate", issued, options, call)
-        if (handed === "taken back") return { issued, previous: "live" }
+        const handed = yield* handOver("rotate", issued, options)
+        // Nobody will hold it: `leftBehind` shuts it off, and it need not be switched on first.
+        if (handed === "kept" && call.abandoned) return { issued, previous: "live" }
         if (activate !== undefined) {
           const activated = yield* Effect.result(label("rotate", issued.handle)(activate(minted.address)))
           if (activated._tag === "Failure") {

@@ -1,7 +1,7 @@
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { Call } from "./telemetry.ts"
@@ -12,8 +12,8 @@ export interface Mint<A, E, R, R2> {
   /** The failure of a mint that is asked for after the layer has closed. */
   readonly closed: () => E
   readonly work: Effect.Effect<A, E, R>
-  /** Given the end of a mint whose caller left: while it ran, or just after it ended, before the value was taken. */
-  readonly abandoned: (exit: Exit.Exit<A, E>, when: "during" | "after") => Effect.Effect<void, never, R2>
+  /** Given the end of a mint whose caller left, while it ran or before its value was taken. */
+  readonly abandoned: (exit: Exit.Exit<A, E>) => Effect.Effect<void, never, R2>
 }
 
 /** Where mints run: every one to its end, whatever becomes of its caller; the layer does not close before. */
@@ -47,15 +47,18 @@ export const make: Effect.Effect<MintRegion, never, Scope.Scope> = Effect.gen(fu
         if (closed) return yield* Effect.fail(refusal())
         const done = Deferred.makeUnsafe<Exit.Exit<A, E>>()
         yield* fork(
-          Effect.flatMap(Effect.exit(work), (exit) =>
-            call.abandoned ? abandoned(exit, "during") : Deferred.succeed(done, exit)
-          )
+          Effect.flatMap(Effect.exit(work), (exit) => {
+            if (call.abandoned) return abandoned(exit)
+            // In the same step as the question: a caller who leaves in between would leave the value to nobody.
+            Deferred.doneUnsafe(done, Exit.succeed(exit))
+            return Effect.void
+          })
         )
         const exit = yield* restore(Deferred.await(done)).pipe(
           Effect.onInterrupt(() => {
             call.abandoned = true
             return Deferred.isDoneUnsafe(done)
-              ? Effect.flatMap(Deferred.await(done), (exit) => fork(abandoned(exit, "after")))
+              ? Effect.flatMap(Deferred.await(done), (exit) => fork(abandoned(exit)))
               : Effect.void
           })
         )

@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { ApiKey, type KeyRef, type KeyStatus, PatchedKey } from "../ApiKey.ts"
@@ -60,12 +61,11 @@ export const make = Effect.fnUntraced(function* (
     run: (address: string, handle: string, call: Telemetry.Call) => Effect.Effect<A, E, R>
   ): Effect.Effect<A, E | ApiKeyError, R> =>
     Effect.suspend(() => {
-      // A foreign ref gets no handle of ours: its address is not one of ours.
-      const handle = ref.provider === provider && ref.account === account ? handleOf(ref) : undefined
+      const result = Validate.checkRef(driver, ref)
+      // A ref that is refused gets no handle: where addresses are printed as they are, a handle would show what it holds.
+      const handle = Result.isSuccess(result) ? driver.handle(result.success) : undefined
       return telemetry.observe(verb, handle, (call) =>
-        Effect.flatMap(checked(verb, handle, Validate.checkRef(driver, ref)), (address) =>
-          run(address, driver.handle(address), call)
-        )
+        Effect.flatMap(checked(verb, handle, result), (address) => run(address, driver.handle(address), call))
       )
     })
 
