@@ -52,6 +52,7 @@ export interface KeyRecord {
   readonly restrictions: Partial<Restrictions>
   readonly createdAt?: DateTime.Utc
   readonly updatedAt?: DateTime.Utc
+  /** What the vendor shows of its own options, by the names that `ApiKeyDriver.options` gives them: they are compared. */
   readonly options?: Readonly<Record<string, unknown>>
 }
 
@@ -193,7 +194,7 @@ export const allowList =
     if (list === "any") return Result.succeed(list)
     const issues: Array<Issue> = []
     const entries = new Set<string>()
-    // The length is checked first: a hostile list of millions is refused without looking at its entries.
+    // The length is checked first: the vendor's own rules are not run over a hostile list of millions.
     if (options.max !== undefined && list.length > options.max) {
       return Result.fail([{ path: [], message: `at most ${options.max} entries are allowed` }])
     }

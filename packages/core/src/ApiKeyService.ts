@@ -187,20 +187,18 @@ export type Evidence<D extends ApiKeyDriver> =
       Restriction
     >]
 
-/**
- * What a layer provides.
- *
- * @since 0.1.0
- * @category models
- */
-export type Provided<L> = L extends Layer.Layer<infer Out, infer _E, infer _R> ? Out : never
+/** Whether a layer, or any member of a union of layers, does not give evidence of `N`. */
+type Lacks<L, N extends Need> =
+  L extends Layer.Layer<infer Out, infer _E, infer _R> ? (Can<N> extends Out ? never : true) : true
 
 /** What every one of these layers can do. */
 type SharedNeeds<Layers> = {
-  [N in Need]: { [K in keyof Layers]: Can<N> extends Provided<Layers[K]> ? never : K }[keyof Layers] extends never
-    ? N
-    : never
+  [N in Need]: [{ [K in keyof Layers]: Lacks<Layers[K], N> }[keyof Layers]] extends [never] ? N : never
 }[Need]
+
+/** A need that is one literal; a union could be any of its members at run time, so it is refused. */
+type Single<N> = IsUnion<N> extends true ? never : N
+type IsUnion<N, M = N> = [N] extends [never] ? false : N extends unknown ? ([M] extends [N] ? false : true) : never
 
 type LayerError<L> = L extends Layer.Layer<infer _Out, infer E, infer _R> ? E : never
 type LayerServices<L> = L extends Layer.Layer<infer _Out, infer _E, infer R> ? R : never
@@ -255,16 +253,14 @@ export class ApiKeyService extends Context.Service<
    *
    * @since 0.1.0
    */
-  static can<const N extends Need>(
-    first: N,
-    ...rest: ReadonlyArray<N>
-  ): Effect.Effect<Capable<N>, never, ApiKeyService | EachCan<N>> {
-    const needs = [first, ...rest]
+  static can<const Needs extends readonly [Need, ...ReadonlyArray<Need>]>(
+    ...needs: { readonly [I in keyof Needs]: Single<Needs[I]> }
+  ): Effect.Effect<Capable<Needs[number]>, never, ApiKeyService | EachCan<Needs[number]>> {
     // The requirement for Can<…> is of types alone (nothing is looked up), and `pick` leaves just the verbs of N.
     return Effect.map(ApiKeyService, (keys) => service.pick(keys, needs)) as unknown as Effect.Effect<
-      Capable<N>,
+      Capable<Needs[number]>,
       never,
-      ApiKeyService | EachCan<N>
+      ApiKeyService | EachCan<Needs[number]>
     >
   }
 
@@ -298,7 +294,8 @@ export class ApiKeyService extends Context.Service<
   > {
     return (name) => {
       const layer = Object.hasOwn(layers, name) ? layers[name] : undefined
-      // Each layer gives at least what all share, which is what the type says; an unknown name passed the compiler by a cast.
+      // Each layer gives at least what all share, which is what the type says. A name that none has can only come by a cast,
+      // or from a record whose names the compiler does not know.
       return (layer ??
         Layer.effectContext(Effect.die(new Error("ApiKeyService.oneOf: no layer of this name")))) as Layer.Layer<
         ApiKeyService | EachCan<SharedNeeds<Layers>>,

@@ -30,6 +30,7 @@ import {
   AuthenticationFailed,
   type HttpExchange,
   InvalidRequest,
+  type Issue,
   OutcomeUnknown,
   PermissionDenied,
   ProviderUnavailable,
@@ -38,6 +39,7 @@ import {
 } from "./ApiKeyError.ts"
 import { issuesOf } from "./internal/issues.ts"
 import * as Limiter from "./internal/limiter.ts"
+import { withDeadline } from "./internal/mintRegion.ts"
 import { traceExchange } from "./internal/telemetry.ts"
 
 export type {
@@ -126,7 +128,14 @@ export interface ClientOptions {
   readonly rateLimit?: RateLimitOptions | false | undefined
   /** The largest reply that is read, in bytes; 16 MB unless given. */
   readonly maxReplyBytes?: number | undefined
-  /** A last change to the HTTP client, for a proxy or a test. */
+  /**
+   * A last change to the HTTP client, for a proxy or a test.
+   *
+   * **Gotchas**
+   *
+   * It must not repeat requests (`HttpClient.retry`, `retryTransient`), and nor must the `HttpClient` of the context: a
+   * client that does would repeat mints, and nothing here could see it.
+   */
   readonly transformClient?: ((client: HttpClient.HttpClient) => HttpClient.HttpClient) | undefined
 }
 
@@ -151,24 +160,35 @@ export interface VendorOptions extends ClientOptions {
  * @since 0.1.0
  * @category models
  */
-export interface Endpoint<I, A> {
+export interface Endpoint<Body, A> {
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
-  /** The path's template below `baseUrl`; `:name` is filled from `params`, percent-encoded. */
+  /** The path's template below `baseUrl`; each `:name` is filled from the request's `params`, percent-encoded. */
   readonly path: string
   readonly safety: Safety
   /** Encodes the JSON body, strictly; left out for no body. */
-  readonly body?: Schema.Codec<I, unknown> | undefined
-  /** The path's parameters. */
-  readonly params?: ((input: I) => Readonly<Record<string, string>>) | undefined
+  readonly body?: Schema.Codec<Body, unknown> | undefined
   /** Decodes what is needed of a 2xx reply, leniently. */
   readonly reply: Schema.Codec<A, unknown>
-  /** Finds the secret in a mint's reply that `reply` cannot decode; the reply is JSON of any shape. */
-  readonly salvage?: ((reply: unknown, input: I) => Option.Option<A>) | undefined
+  /**
+   * Finds the secret in a mint's reply that `reply` cannot decode: in JSON of any shape, or in text that is no JSON. It
+   * must give nothing where it cannot be certain.
+   */
+  readonly salvage?: ((reply: unknown, body: Body) => Option.Option<A>) | undefined
   /** What a removal gives back when a repeat finds that an earlier attempt carried it out. */
   readonly gone?: (() => A) | undefined
-  /** What a status means here, where it differs from what it means everywhere. */
+  /** What a status means here, where it differs from what it means everywhere; given the reply, if it is JSON. */
   readonly errors?: Readonly<Record<number, (reply: unknown) => ApiKeyErrorReason>> | undefined
 }
+
+/**
+ * What one request of an endpoint says: the parameters of its path, and its body where it has one.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Request<Body> = { readonly params?: Readonly<Record<string, string>> } & (unknown extends Body
+  ? { readonly body?: undefined }
+  : { readonly body: Body })
 
 /**
  * A request that is ready to leave: encoded, admitted by the limiter and with its credential read.
@@ -195,13 +215,13 @@ export interface ProviderClient {
   readonly provider: string
   readonly account: string
   /** An endpoint that may be repeated: calls it, with repeats by its safety. */
-  readonly call: <I, A>(
-    endpoint: Endpoint<I, A> & { readonly safety: Exclude<Safety, "mint"> }
-  ) => (input: I) => Effect.Effect<A, ApiKeyError>
+  readonly call: <Body, A>(
+    endpoint: Endpoint<Body, A> & { readonly safety: Exclude<Safety, "mint"> }
+  ) => (request: Request<Body>) => Effect.Effect<A, ApiKeyError>
   /** An endpoint that mints: prepares the one request. */
-  readonly prepare: <I, A>(
-    endpoint: Endpoint<I, A> & { readonly safety: "mint" }
-  ) => (input: I) => Effect.Effect<PreparedRequest<A>, ApiKeyError>
+  readonly prepare: <Body, A>(
+    endpoint: Endpoint<Body, A> & { readonly safety: "mint" }
+  ) => (request: Request<Body>) => Effect.Effect<PreparedRequest<A>, ApiKeyError>
 }
 
 /** What went out and came back, and what it means. */
@@ -219,13 +239,10 @@ const shortestLockout = Duration.seconds(1)
 
 const noIssues: ReadonlyArray<{ readonly path: ReadonlyArray<string>; readonly message: string }> = []
 
-/** Error codes of Node, undici and the resolver which prove that no byte of the request reached the vendor. */
+/** Error codes of the resolver, of TLS and of undici which prove that no byte of the request reached the vendor. */
 const notSentCodes: ReadonlySet<string> = new Set([
-  "ECONNREFUSED",
   "ENOTFOUND",
   "EAI_AGAIN",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
   "UND_ERR_CONNECT_TIMEOUT",
   "CERT_HAS_EXPIRED",
   "DEPTH_ZERO_SELF_SIGNED_CERT",
@@ -237,11 +254,12 @@ const notSentCodes: ReadonlySet<string> = new Set([
 /** Whether an error proves that nothing was sent; several attempts at several addresses must all prove it. */
 const provesNotSent = (error: unknown, depth = 0): boolean => {
   if (!Predicate.isObject(error) || depth > 8) return false
-  if (Predicate.hasProperty(error, "errors") && Array.isArray(error.errors) && error.errors.length > 0) {
+  if (Array.isArray(error.errors) && error.errors.length > 0) {
     return error.errors.every((inner) => provesNotSent(inner, depth + 1))
   }
-  if (Predicate.hasProperty(error, "code") && Predicate.isString(error.code)) return notSentCodes.has(error.code)
-  return Predicate.hasProperty(error, "cause") && provesNotSent(error.cause, depth + 1)
+  // A connection that could not be made; the same codes also end connections on which something was sent.
+  if (error.syscall === "connect") return true
+  return Predicate.isString(error.code) ? notSentCodes.has(error.code) : provesNotSent(error.cause, depth + 1)
 }
 
 const transportFailure =
@@ -346,7 +364,8 @@ const checkBaseUrl = (baseUrl: string): Result.Result<string, string> => {
  *
  * **Details**
  *
- * Fails with `InvalidRequest` for a `baseUrl` that is no URL, holds credentials, or would send the credential in clear.
+ * Fails with `InvalidRequest` for options that cannot work, each by its name: a `baseUrl` that is no URL, holds
+ * credentials, or would send the credential in clear; a duration that is none; a number that is out of range.
  * The limiter keeps its counts in the `RateLimiterStore` from the context, else in memory of its own: give the layers of
  * one account one store (`RateLimiter.layerStoreMemory`, or Redis for many processes) for them to share its budget.
  *
@@ -358,19 +377,31 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ProviderClient, ApiKeyError, HttpClient.HttpClient | Scope.Scope> {
   const { provider } = options
   const account = options.account ?? "default"
-  const baseUrl = checkBaseUrl(options.baseUrl)
-  if (Result.isFailure(baseUrl)) {
-    const issues = [{ path: ["baseUrl"], message: baseUrl.failure }]
-    return yield* new ApiKeyError({
-      provider,
-      operation: "layer",
-      reason: new InvalidRequest({ source: "client", issues })
-    })
-  }
-  const timeout = Duration.fromInputUnsafe(options.timeout ?? "30 seconds")
-  const maxReplyBytes = options.maxReplyBytes ?? 16 * 1024 * 1024
+  const retry = options.retry ?? {}
   const rateLimit = options.rateLimit ?? {}
-  const maxWait = Duration.fromInputUnsafe((rateLimit === false ? undefined : rateLimit.maxWait) ?? "10 seconds")
+  const maxReplyBytes = options.maxReplyBytes ?? 16 * 1024 * 1024
+  const issues: Array<Issue> = []
+  const duration = (field: string, input: Duration.Input | undefined, otherwise: Duration.Input): Duration.Duration =>
+    Option.getOrElse(Duration.fromInput(input ?? otherwise), () => {
+      issues.push({ path: field.split("."), message: `must be a duration, such as "10 seconds"` })
+      return Duration.zero
+    })
+  const timeout = duration("timeout", options.timeout, "30 seconds")
+  const retryBase = duration("retry.base", retry === false ? undefined : retry.base, "200 millis")
+  const maxWait = duration("rateLimit.maxWait", rateLimit === false ? undefined : rateLimit.maxWait, "10 seconds")
+  const retryTimes = retry === false ? 0 : (retry.times ?? 3)
+  if (!(Number.isSafeInteger(retryTimes) && retryTimes >= 0)) {
+    issues.push({ path: ["retry", "times"], message: "must be a whole number, 0 or above" })
+  }
+  if (!(Number.isSafeInteger(maxReplyBytes) && maxReplyBytes > 0)) {
+    issues.push({ path: ["maxReplyBytes"], message: "must be a whole number of bytes, above 0" })
+  }
+  const baseUrl = checkBaseUrl(options.baseUrl)
+  if (Result.isFailure(baseUrl)) issues.push({ path: ["baseUrl"], message: baseUrl.failure })
+  if (Result.isFailure(baseUrl) || issues.length > 0) {
+    const reason = new InvalidRequest({ source: "client", issues })
+    return yield* new ApiKeyError({ provider, operation: "layer", reason })
+  }
   const lockout = Duration.fromInputUnsafe(options.budgets.lockout)
   const limiter =
     rateLimit === false
@@ -394,14 +425,18 @@ export const make = Effect.fnUntraced(function* (
   ).pipe(
     // A wiped one throws.
     Effect.map((credential) => Redacted.value(credential)),
+    Effect.timeout(timeout),
     // Whatever the effect failed with stays here: it may hold the credential.
     Effect.catchCause(() => fail(new AuthenticationFailed({ problem: "unreadable" }))),
+    // From JavaScript, an environment variable that is not set is `undefined`.
     Effect.flatMap((value) =>
-      visibleAscii.test(value) ? Effect.succeed(value) : fail(new AuthenticationFailed({ problem: "malformed" }))
+      Predicate.isString(value) && visibleAscii.test(value)
+        ? Effect.succeed(value)
+        : fail(new AuthenticationFailed({ problem: "malformed" }))
     )
   )
 
-  const attempt = <I, A>(endpoint: Endpoint<I, A>) => {
+  const attempt = <Body, A>(endpoint: Endpoint<Body, A>) => {
     const { method, safety } = endpoint
     const encode =
       endpoint.body === undefined
@@ -425,7 +460,7 @@ export const make = Effect.fnUntraced(function* (
 
     const interpret = Effect.fnUntraced(function* (
       response: HttpClientResponse.HttpClientResponse,
-      input: I
+      body: Body
     ): Effect.fn.Return<A, Failure> {
       const { status } = response
       yield* traceExchange({ method, path: endpoint.path, status })
@@ -447,7 +482,8 @@ export const make = Effect.fnUntraced(function* (
       if (!ok) return yield* fail(classify(status, reply), status)
       const decoded = decode(reply)
       if (Result.isSuccess(decoded)) return decoded.success
-      const salvaged = endpoint.salvage?.(reply, input) ?? Option.none()
+      const salvaged =
+        endpoint.salvage?.(Result.isSuccess(json) ? reply : Option.getOrUndefined(text), body) ?? Option.none()
       if (Option.isSome(salvaged)) return salvaged.value
       const issues = Result.isFailure(json)
         ? [{ path: [], message: "not JSON" }]
@@ -455,28 +491,38 @@ export const make = Effect.fnUntraced(function* (
       return yield* fail(unusable(safety, "body", issues), status)
     })
 
-    const prepare = (input: I): Effect.Effect<Effect.Effect<A, Failure>, Failure> =>
+    /** The time-out of one attempt. A mint's holds even against a client that cannot be interrupted. */
+    const within = (sent: Effect.Effect<A, Failure>): Effect.Effect<A, Failure> => {
+      const late = timeoutFailure(safety)
+      return safety === "mint"
+        ? Effect.flatMap(withDeadline(sent, timeout), (end) => (end === "deadline" ? late() : end))
+        : Effect.timeoutOrElse(sent, { duration: timeout, orElse: late })
+    }
+
+    const prepare = ({ body: given, params }: Request<Body>): Effect.Effect<Effect.Effect<A, Failure>, Failure> =>
       Effect.gen(function* () {
-        const body =
+        // A request has a body of the endpoint's type exactly where the endpoint has one: see `Request`.
+        const body = given as Body
+        const encoded =
           encode === undefined
             ? undefined
-            : yield* encode(input).pipe(
-                Effect.catch((error) =>
-                  fail(new InvalidRequest({ source: "client", issues: issuesOf(error, "not acceptable here") }))
-                )
+            : yield* Effect.catch(encode(body), (error) =>
+                fail(new InvalidRequest({ source: "client", issues: issuesOf(error, "not acceptable here") }))
               )
-        const path = yield* Effect.fromResult(fillPath(endpoint.path, endpoint.params?.(input) ?? {}))
+        const path = yield* Effect.fromResult(fillPath(endpoint.path, params ?? {}))
         const credential = yield* readCredential
         yield* Effect.catch(limiter.admit, (reason) => fail(reason))
         const [name, value] = options.authorization(credential)
         const request = base.pipe(HttpClientRequest.appendUrl(path), HttpClientRequest.setHeader(name, value))
-        return client.execute(body === undefined ? request : HttpClientRequest.bodyJsonUnsafe(request, body)).pipe(
-          Effect.catch(transportFailure(safety)),
-          Effect.tapError(() => traceExchange({ method, path: endpoint.path })),
-          Effect.flatMap((response) => interpret(response, input)),
-          Effect.timeoutOrElse({ duration: timeout, orElse: timeoutFailure(safety) }),
-          Effect.provideContext(httpContext)
-        )
+        return client
+          .execute(encoded === undefined ? request : HttpClientRequest.bodyJsonUnsafe(request, encoded))
+          .pipe(
+            Effect.catch(transportFailure(safety)),
+            Effect.tapError(() => traceExchange({ method, path: endpoint.path })),
+            Effect.flatMap((response) => interpret(response, body)),
+            within,
+            Effect.provideContext(httpContext)
+          )
       })
 
     const toError = (failure: Failure): ApiKeyError => {
@@ -490,9 +536,7 @@ export const make = Effect.fnUntraced(function* (
     return { prepare, toError }
   }
 
-  const retry = options.retry ?? {}
-  const schedule =
-    retry === false ? undefined : Schedule.exponential(retry.base ?? "200 millis").pipe(Schedule.jittered)
+  const schedule = Schedule.exponential(retryBase).pipe(Schedule.jittered)
 
   /** Whether a repeat may help, and soon enough for someone to wait for it. */
   const worthRepeating = ({ reason }: Failure): boolean =>
@@ -511,14 +555,14 @@ export const make = Effect.fnUntraced(function* (
     account,
     call: (endpoint) => {
       const { prepare, toError } = attempt(endpoint)
-      return (input) =>
+      return (request) =>
         Effect.suspend(() => {
           let attempts = 0
           /** Whether an earlier attempt may have been carried out. */
           let lost = false
           const once = Effect.suspend(() => {
             attempts++
-            return Effect.flatten(prepare(input))
+            return Effect.flatten(prepare(request))
           }).pipe(
             Effect.catch((failure) => {
               const { reason } = failure
@@ -529,19 +573,18 @@ export const make = Effect.fnUntraced(function* (
               return Effect.fail(failure)
             })
           )
-          if (schedule === undefined || retry === false) return once
           return once.pipe(
             Effect.tapError((failure) =>
-              worthRepeating(failure) && attempts <= (retry.times ?? 3) ? waitOut(failure) : Effect.void
+              worthRepeating(failure) && attempts <= retryTimes ? waitOut(failure) : Effect.void
             ),
-            Effect.retry({ schedule, times: retry.times ?? 3, while: worthRepeating })
+            Effect.retry({ schedule, times: retryTimes, while: worthRepeating })
           )
         }).pipe(Effect.mapError(toError))
     },
     prepare: (endpoint) => {
       const { prepare, toError } = attempt(endpoint)
-      return (input) =>
-        prepare(input).pipe(
+      return (request) =>
+        prepare(request).pipe(
           Effect.map((send) => ({ send: Effect.mapError(send, toError) })),
           Effect.mapError(toError)
         )

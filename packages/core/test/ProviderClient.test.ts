@@ -73,14 +73,12 @@ const makeVendor = () => {
 const Shown = Schema.Struct({ id: Schema.String, name: Schema.String })
 const Minted = Schema.Struct({ id: Schema.String, secret: Schema.String })
 const errors = { 404: () => new KeyNotFound() }
-const params = (id: string) => ({ id })
 
-const read = { method: "GET", path: "/keys/:id", safety: "read", params, reply: Shown, errors } as const
+const read = { method: "GET", path: "/keys/:id", safety: "read", reply: Shown, errors } as const
 const idempotent = {
   method: "PATCH",
   path: "/keys/:id",
   safety: "idempotent",
-  params,
   body: Schema.String,
   reply: Shown,
   errors
@@ -89,7 +87,6 @@ const remove = {
   method: "DELETE",
   path: "/keys/:id",
   safety: "remove",
-  params,
   reply: Schema.Struct({ ok: Schema.Boolean }),
   gone: () => ({ ok: true }),
   errors
@@ -111,17 +108,17 @@ const make = (options: Options = {}) =>
   })
 
 const reading = (options?: Options) =>
-  Effect.flatMap(make(options), (client) => client.call<string, typeof Shown.Type>(read)("k1"))
+  Effect.flatMap(make(options), (client) => client.call(read)({ params: { id: "k1" } }))
 
 /** One call of each safety, against the key `k1`. */
 const calls: Record<
   ProviderClient.Safety,
   (client: ProviderClient.ProviderClient) => Effect.Effect<unknown, ApiKeyError>
 > = {
-  read: (client) => client.call<string, typeof Shown.Type>(read)("k1"),
-  idempotent: (client) => client.call<string, typeof Shown.Type>(idempotent)("k1"),
-  remove: (client) => client.call<string, { readonly ok: boolean }>(remove)("k1"),
-  mint: (client) => Effect.flatMap(client.prepare<string, typeof Minted.Type>(mint)("k1"), ({ send }) => send)
+  read: (client) => client.call(read)({ params: { id: "k1" } }),
+  idempotent: (client) => client.call(idempotent)({ params: { id: "k1" }, body: "k1" }),
+  remove: (client) => client.call(remove)({ params: { id: "k1" } }),
+  mint: (client) => Effect.flatMap(client.prepare(mint)({ body: "k1" }), ({ send }) => send)
 }
 
 const safeties = ["read", "idempotent", "remove", "mint"] as const
@@ -203,6 +200,29 @@ describe("the manager's credential", () => {
       yield* Fiber.interrupt(fiber)
       const exit = yield* Fiber.await(fiber)
       assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause), "interrupted, not failed")
+      assert.strictEqual(vendor.received.length, 0)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("one that never comes is unreadable after the time-out, and nothing is sent", () => {
+    const { layer, vendor } = makeVendor()
+    return Effect.gen(function* () {
+      const client = yield* make({ apiKey: Effect.never, timeout: "5 seconds" })
+      const { problem } = yield* run(expectReason(calls.mint(client), "AuthenticationFailed"))
+      assert.strictEqual(problem, "unreadable")
+      assert.strictEqual(vendor.received.length, 0)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("one that is no text, as from an environment variable that is not set: malformed", () => {
+    const { layer, vendor } = makeVendor()
+    return Effect.gen(function* () {
+      for (const value of [undefined, null, 5]) {
+        // What a caller without types may pass.
+        const apiKey = Redacted.make(value as unknown as string)
+        const { problem } = yield* expectReason(reading({ apiKey }), "AuthenticationFailed")
+        assert.strictEqual(problem, "malformed")
+      }
       assert.strictEqual(vendor.received.length, 0)
     }).pipe(Effect.provide(layer))
   })
@@ -306,6 +326,34 @@ describe("baseUrl", () => {
         )
       }).pipe(Effect.provide(layer))
     })
+  }
+})
+
+describe("options", () => {
+  // What a caller without types may pass.
+  const soon = "soon" as "1 second"
+  const wrong: ReadonlyArray<readonly [string, Options]> = [
+    ["timeout", { timeout: soon }],
+    ["retry.base", { retry: { base: soon } }],
+    ["retry.times", { retry: { times: -1 } }],
+    ["retry.times", { retry: { times: 1.5 } }],
+    ["retry.times", { retry: { times: Number.NaN } }],
+    ["rateLimit.maxWait", { rateLimit: { maxWait: soon } }],
+    ["maxReplyBytes", { maxReplyBytes: 0 }],
+    ["maxReplyBytes", { maxReplyBytes: Number.NaN }],
+    ["maxReplyBytes", { maxReplyBytes: Number.POSITIVE_INFINITY }]
+  ]
+  for (const [path, options] of wrong) {
+    it.effect(`${inspect(options)} is refused by its name`, () =>
+      Effect.gen(function* () {
+        const { issues, source } = yield* expectReason(make(options), "InvalidRequest")
+        assert.strictEqual(source, "client")
+        assert.deepStrictEqual(
+          issues.map((issue) => issue.path.join(".")),
+          [path]
+        )
+      }).pipe(Effect.provide(makeVendor().layer))
+    )
   }
 })
 
@@ -479,6 +527,16 @@ describe("faults", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.effect("the time-out of a mint holds against a client that cannot be interrupted", () =>
+    Effect.gen(function* () {
+      const client = yield* make({
+        transformClient: HttpClient.transformResponse(() => Effect.uninterruptible(Effect.never))
+      })
+      const { problem } = yield* run(expectReason(calls.mint(client), "OutcomeUnknown"))
+      assert.strictEqual(problem, "timeout")
+    }).pipe(Effect.provide(makeVendor().layer))
+  )
+
   it.effect("a body that never ends is a time-out too", () => {
     const drip = HttpServerResponse.stream(Stream.concat(Stream.succeed(new Uint8Array([123])), Stream.never))
     return Effect.gen(function* () {
@@ -508,20 +566,26 @@ describe("faults", () => {
   })
 
   const codes = (reasons: ReadonlyArray<unknown>) => Object.assign(new AggregateError([]), { errors: reasons })
+  const refused = { code: "ECONNREFUSED", syscall: "connect" }
   const causes: ReadonlyArray<readonly [string, unknown, boolean]> = [
-    ["connection refused", Object.assign(new Error(), { code: "ECONNREFUSED" }), false],
+    ["connection refused", Object.assign(new Error(), { code: "ECONNREFUSED", syscall: "connect" }), false],
+    ["refused while reading", Object.assign(new Error(), { code: "ECONNREFUSED", syscall: "read" }), true],
+    ["host unreachable while reading", Object.assign(new Error(), { code: "EHOSTUNREACH", syscall: "read" }), true],
+    ["no such host", Object.assign(new Error(), { code: "ENOTFOUND", syscall: "getaddrinfo" }), false],
     [
       "connection refused, inside fetch's own error",
-      new TypeError("fetch failed", { cause: Object.assign(new Error(), { code: "ECONNREFUSED" }) }),
+      new TypeError("fetch failed", {
+        cause: Object.assign(new Error(), { code: "ECONNREFUSED", syscall: "connect" })
+      }),
       false
     ],
-    ["every address refused", codes([{ code: "ECONNREFUSED" }, { code: "ENETUNREACH" }]), false],
-    ["one address refused, one reset", codes([{ code: "ECONNREFUSED" }, { code: "ECONNRESET" }]), true],
+    ["every address refused", codes([refused, { ...refused, code: "ENETUNREACH" }]), false],
+    ["one address refused, one reset", codes([refused, { code: "ECONNRESET", syscall: "read" }]), true],
     ["no attempts at all", codes([]), true],
     ["reset", Object.assign(new Error(), { code: "ECONNRESET" }), true],
     [
       "reset, caused by a refusal",
-      Object.assign(new Error("", { cause: { code: "ECONNREFUSED" } }), { code: "ECONNRESET" }),
+      Object.assign(new Error("", { cause: refused }), { code: "ECONNRESET", syscall: "read" }),
       true
     ],
     ["anything", new Error("ECONNREFUSED"), true],
@@ -829,7 +893,7 @@ describe("the limiter", () => {
     property(
       fc.record({
         // Divisors of a minute in milliseconds: the clock of a test knows fractions of them, and a real one does not.
-        limit: fc.constantFrom(1, 2, 3, 4, 5, 6, 8, 10),
+        limit: fc.constantFrom(1, 2, 3, 5, 7, 9, 10, 13),
         maxWait: fc.constantFrom(0, 5_000, 60_000, 600_000),
         arrivals: fc.array(fc.record({ gap: fc.nat({ max: 30_000 }), burst: fc.integer({ min: 1, max: 12 }) }), {
           minLength: 1,
@@ -1107,20 +1171,33 @@ describe("replies", () => {
     }).pipe(Effect.provide(answering(hostile)))
   })
 
-  it.effect("a reply whose keys are values shows none of them", () => {
-    const endpoint = {
-      method: "GET",
-      path: "/keys",
-      safety: "read",
-      reply: Schema.Struct({ keys: Schema.Record(Schema.String, Schema.Struct({ name: Schema.String })) })
-    } as const
-    const token = "tok.secret/with+odd=signs"
-    return Effect.gen(function* () {
-      const client = yield* make()
-      const error = yield* Effect.flip(client.call<void, unknown>(endpoint)(undefined))
-      assert.isFalse(renderings(error).includes(token))
-    }).pipe(Effect.provide(answering({ keys: { [token]: { name: 1 } } })))
-  })
+  const tokens = [
+    "tok.secret/with+odd=signs",
+    "tok_4f9a8c7e6d5b4a39281706f5",
+    "sk-proj-AbCdEfGhIjKlMnOpQrStUvWxYzAbCdEf",
+    "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
+    "1234"
+  ]
+  for (const token of tokens) {
+    it.effect(`a reply whose keys are values shows none of them: ${token}`, () => {
+      const endpoint = {
+        method: "GET",
+        path: "/keys",
+        safety: "read",
+        reply: Schema.Struct({ keys: Schema.Record(Schema.String, Schema.Struct({ name: Schema.String })) })
+      } as const
+      return Effect.gen(function* () {
+        const client = yield* make()
+        const error = yield* Effect.flip(client.call(endpoint)({}))
+        assert.isFalse(renderings(error).includes(token))
+        assert.deepStrictEqual(error.reason._tag === "UnexpectedResponse" && error.reason.issues[0]?.path, [
+          "keys",
+          "?",
+          "name"
+        ])
+      }).pipe(Effect.provide(answering({ keys: { [token]: { name: 1 } } })))
+    })
+  }
 
   for (const body of [null, [], "text", 5, true, [[[]]], { id: null, name: null }]) {
     it.effect(`${JSON.stringify(body)} fails typed`, () =>
@@ -1141,7 +1218,7 @@ describe("replies", () => {
   }
   const minting = Effect.gen(function* () {
     const client = yield* make()
-    const { send } = yield* client.prepare<string, typeof Minted.Type>(salvaging)("k9")
+    const { send } = yield* client.prepare<string, typeof Minted.Type>(salvaging)({ body: "k9" })
     return yield* send
   })
 
@@ -1150,6 +1227,19 @@ describe("replies", () => {
       assert.deepStrictEqual(yield* minting, { id: "k9", secret: minted })
     }).pipe(Effect.provide(answering({ key: minted })))
   )
+
+  it.effect("a mint's secret is salvaged from a reply that is no JSON", () => {
+    const fromText = {
+      ...mint,
+      salvage: (reply: unknown, body: string) =>
+        typeof reply === "string" ? Option.some({ id: body, secret: reply }) : Option.none<typeof Minted.Type>()
+    }
+    return Effect.gen(function* () {
+      const client = yield* make()
+      const { send } = yield* client.prepare(fromText)({ body: "k9" })
+      assert.deepStrictEqual(yield* send, { id: "k9", secret: minted })
+    }).pipe(Effect.provide(HttpSandbox.layerClient(Effect.sync(() => HttpServerResponse.text(minted)))))
+  })
 
   it.effect("what cannot be salvaged is OutcomeUnknown, with paths alone", () =>
     Effect.gen(function* () {
@@ -1181,14 +1271,14 @@ describe("replies", () => {
     }
     return Effect.gen(function* () {
       const client = yield* make()
-      yield* expectReason(client.call<string, typeof Shown.Type>(endpoint)("k1"), "InvalidKeyState")
+      yield* expectReason(client.call(endpoint)({ params: { id: "k1" } }), "InvalidKeyState")
       assert.deepStrictEqual(seen, [{ code: 1 }])
     }).pipe(Effect.provide(answering({ code: 1 }, 403)))
   })
 })
 
 describe("requests", () => {
-  const getting = (id: string) => Effect.flatMap(make(), (client) => client.call<string, typeof Shown.Type>(read)(id))
+  const getting = (id: string) => Effect.flatMap(make(), (client) => client.call(read)({ params: { id } }))
 
   for (const id of ["", ".", ".."]) {
     it.effect(`"${id}" cannot stand in a path, and nothing is sent`, () => {
@@ -1213,11 +1303,8 @@ describe("requests", () => {
     const { layer, vendor } = makeVendor()
     return Effect.gen(function* () {
       const client = yield* make()
-      for (const params of [() => ({}), () => ({ ID: "k1" })]) {
-        yield* expectReason(
-          client.call<string, { readonly ok: boolean }>({ ...remove, params })("k1"),
-          "InvalidRequest"
-        )
+      for (const params of [{}, { ID: "k1" }]) {
+        yield* expectReason(client.call(remove)({ params }), "InvalidRequest")
       }
       assert.strictEqual(vendor.received.length, 0)
     }).pipe(Effect.provide(layer))
@@ -1294,7 +1381,7 @@ describe("requests", () => {
     return Effect.gen(function* () {
       const client = yield* make()
       const exit = yield* Effect.exit(
-        client.prepare<{ readonly token: string }, typeof Minted.Type>(endpoint)({ token: minted })
+        client.prepare<{ readonly token: string }, typeof Minted.Type>(endpoint)({ body: { token: minted } })
       )
       const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : assert.fail("it was accepted")
       assert.instanceOf(error, ApiKeyError)
@@ -1309,7 +1396,7 @@ describe("requests", () => {
     const { layer, vendor } = makeVendor()
     return Effect.gen(function* () {
       const client = yield* make()
-      const { send } = yield* client.prepare<string, typeof Minted.Type>(mint)("k1")
+      const { send } = yield* client.prepare(mint)({ body: "k1" })
       assert.strictEqual(vendor.received.length, 0)
       yield* send
       assert.strictEqual(vendor.received.length, 1)

@@ -1,16 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
 import * as fc from "fast-check"
-import {
-  AllowList,
-  compareRestriction,
-  type Difference,
-  isUnrestricted,
-  Period,
-  RateLimit,
-  Restriction,
-  Restrictions
-} from "../src/Restrictions.ts"
+import { compareRestriction, type Difference, isUnrestricted } from "../src/internal/compare.ts"
+import { AllowList, Period, RateLimit, Restriction, Restrictions } from "../src/Restrictions.ts"
 
 const entry = fc.constantFrom("a", "b", "c", "d")
 const allowList: fc.Arbitrary<AllowList> = fc.oneof(

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -218,7 +219,7 @@ describe("the mint region", () => {
 })
 
 describe("withDeadline", () => {
-  const within = <A, E>(effect: Effect.Effect<A, E>) => MintRegion.withDeadline(effect, "10 seconds")
+  const within = <A, E>(effect: Effect.Effect<A, E>) => MintRegion.withDeadline(effect, Duration.seconds(10))
 
   it.effect("gives the effect's own end", () =>
     Effect.gen(function* () {
@@ -271,7 +272,7 @@ describe("withDeadline", () => {
   it.effect("the effect runs in the caller's context", () =>
     Effect.gen(function* () {
       class Vault extends Context.Service<Vault, string>()("test/Vault") {}
-      const end = MintRegion.withDeadline(Effect.service(Vault), "1 second")
+      const end = MintRegion.withDeadline(Effect.service(Vault), Duration.seconds(1))
       assert.deepStrictEqual(yield* Effect.provideService(end, Vault, "vault"), Exit.succeed("vault"))
     })
   )

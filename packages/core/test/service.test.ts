@@ -330,8 +330,8 @@ describe("callers who leave", () => {
       yield* Deferred.succeed(proceed, undefined)
       yield* TestClock.adjust(1)
       assert.deepStrictEqual(logs.lines, [
-        "Warn a mint ended after its caller had left",
-        "Error a rotated key is lost: its caller left, and it was not delivered"
+        "Error a rotated key is lost: nobody took it, and it was not delivered",
+        "Warn a mint ended after its caller had left"
       ])
     }).pipe(Effect.provide([MemoryProvider.layerInPlace(), logs.layer]))
   })

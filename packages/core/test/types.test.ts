@@ -10,7 +10,8 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { ApiKey, IncompleteRotation, IssuedKey, KeyRef, PatchedKey, RotatedKey } from "../src/ApiKey.ts"
+import type { ApiKey, IncompleteRotation, IssuedKey, KeyRef, PatchedKey } from "../src/ApiKey.ts"
+import { RotatedKey } from "../src/ApiKey.ts"
 import * as ApiKeyDriver from "../src/ApiKeyDriver.ts"
 import { ApiKeyError, KeyNotFound } from "../src/ApiKeyError.ts"
 import {
@@ -22,7 +23,6 @@ import {
   type KeyPatch,
   type KeySpec,
   type Need,
-  type Provided,
   type Verbs
 } from "../src/ApiKeyService.ts"
 import type * as ProviderClient from "../src/ProviderClient.ts"
@@ -280,14 +280,9 @@ describe("errors and services of deliver", () => {
     // What does not fail can stand where something may.
     expectTypeOf<RotatedKey<never>>().toExtend<RotatedKey<Failed>>()
     expectTypeOf<RotatedKey<Failed>>().not.toExtend<RotatedKey<never>>()
-    const schema = Schema.toType(RotatedKeyOfFailed)
+    const schema = RotatedKey(Failed)
     expectTypeOf<(typeof schema)["Type"]>().toExtend<RotatedKey<Failed>>()
   })
-})
-
-const RotatedKeyOfFailed = Schema.Struct({
-  issued: Schema.declare((_: unknown): _ is IssuedKey => true),
-  previous: Schema.Literals(["dead", "retired", "live"])
 })
 
 describe("evidence", () => {
@@ -295,7 +290,7 @@ describe("evidence", () => {
     expectTypeOf<Evidence<typeof rotating>>().toEqualTypeOf<OfRotating>()
     expectTypeOf<Evidence<typeof overlapping>>().toEqualTypeOf<OfOverlapping>()
     expectTypeOf<Evidence<typeof base>>().toEqualTypeOf<never>()
-    expectTypeOf<Provided<typeof rotatingLayer>>().toEqualTypeOf<ApiKeyService | EachCan<OfRotating>>()
+    expectTypeOf<Layer.Success<typeof rotatingLayer>>().toEqualTypeOf<ApiKeyService | EachCan<OfRotating>>()
   })
 
   it("a driver part that may be undefined is none", () => {
@@ -346,7 +341,7 @@ describe("evidence", () => {
     expectTypeOf<Evidence<typeof base & { readonly restrictions: { readonly colour: "red" } }>>().toEqualTypeOf<never>()
   })
 
-  it("is covariant: what can do more can stand where less is asked, and not the other way", () => {
+  it("of one need is not of another, so that each is taken away by itself", () => {
     expectTypeOf<Can<"create">>().toExtend<Can<"create" | "get">>()
     expectTypeOf<Can<"create" | "get">>().not.toExtend<Can<"create">>()
     expectTypeOf<Can<"get">>().not.toExtend<Can<"create">>()

@@ -60,12 +60,12 @@ export type Options =
   | (BaseOptions & { readonly apiKey: ProviderClient.Credential; readonly handleKey: Redacted.Redacted<string> })
 
 /** Source of the words: the vendor's page on listing keys. What "quota-unlocked" allows is not documented. */
-const statuses: Readonly<Record<string, KeyStatus>> = {
-  active: "active",
-  disabled: "disabled",
-  suspended: "suspended",
-  "quota-locked": "suspended"
-}
+const statuses: ReadonlyMap<string, KeyStatus> = new Map([
+  ["active", "active"],
+  ["disabled", "disabled"],
+  ["suspended", "suspended"],
+  ["quota-locked", "suspended"]
+])
 
 const normalised = (list: ReadonlyArray<string>, check: (entry: string) => Result.Result<string, string>) =>
   list.map((entry) => Result.getOrElse(check(entry), () => entry))
@@ -119,7 +119,7 @@ const toRecord =
       // A masked key has no token to hash; its uuid is as printable.
       handle: address === undefined ? `jetemail_${Option.getOrElse(key.uuid, () => "masked")}` : handle(address),
       ...(name === undefined ? {} : { name }),
-      status: statuses[key.status] ?? "unknown",
+      status: statuses.get(key.status) ?? "unknown",
       providerStatus: key.status,
       restrictions: {
         ...(domains === undefined ? {} : { domains }),
@@ -144,8 +144,9 @@ const toMinted = ({ token }: typeof Wire.TokenReply.Type): ApiKeyDriver.Minted =
 const handleKeyOf = ({ apiKey, handleKey }: Options): Effect.Effect<string, ApiKeyError> => {
   const given = handleKey === undefined ? "" : Redacted.value(handleKey)
   if (given !== "") return Effect.succeed(given)
-  if (handleKey === undefined && Redacted.isRedacted(apiKey))
-    return Effect.succeed(deriveHandleKey(Redacted.value(apiKey)))
+  if (handleKey === undefined && Redacted.isRedacted(apiKey)) {
+    return Effect.succeed(deriveHandleKey(String(Redacted.value(apiKey))))
+  }
   const message = "is required, and not empty, where `apiKey` is an effect: handles are hashed with it"
   const reason = new InvalidRequest({ source: "client", issues: [{ path: ["handleKey"], message }] })
   return Effect.fail(new ApiKeyError({ provider: Client.provider, operation: "layer", reason }))

@@ -6,12 +6,13 @@
 
 import { KeyRef } from "@effect-api-keys/core/ApiKey"
 import type { ApiKeyError } from "@effect-api-keys/core/ApiKeyError"
-import { InvalidKeyState, KeyLimitReached, KeyNotFound } from "@effect-api-keys/core/ApiKeyError"
+import { InvalidKeyState, KeyLimitReached, KeyNotFound, PermissionDenied } from "@effect-api-keys/core/ApiKeyError"
 import * as ProviderClient from "@effect-api-keys/core/ProviderClient"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Wire from "./JetEmailSchema.ts"
@@ -38,19 +39,23 @@ export const defaultBaseUrl = "https://api.jetemail.com"
  *
  * **Details**
  *
- * Two token buckets, 100 and 20 a minute: a bucket that starts full lets at most twice its size through in any minute,
- * so no minute sees more than 239 calls.
+ * Two token buckets, 90 and 20 a minute: a bucket that starts full lets at most twice its size through in any minute, so
+ * at most 219 calls leave in one. The rest is slack for calls that leave in different minutes and arrive in the same one.
  *
  * @since 0.1.0
  * @category constants
  */
 export const budgets: ProviderClient.Budgets = {
-  ordinary: { limit: 100, window: "1 minute" },
+  ordinary: { limit: 90, window: "1 minute" },
   urgent: { limit: 20, window: "1 minute" },
   lockout: "5 minutes"
 }
 
 const keys = "/outbound/transactional-keys"
+
+/** Whether a reply is the vendor's own refusal, and not that of a proxy or firewall before it. */
+const isRefusal = (reply: unknown): boolean =>
+  Predicate.isObject(reply) && reply.success === false && Predicate.isString(reply.error)
 
 /** Source of the statuses: the vendor's three pages; 404 on delete is an assumption, since its page was cut off. */
 const endpoints = {
@@ -61,7 +66,7 @@ const endpoints = {
     body: Wire.CreateRequest,
     reply: Wire.TokenReply,
     salvage: (reply: unknown) => Wire.salvageToken(reply, undefined),
-    errors: { 403: () => new KeyLimitReached() }
+    errors: { 403: (reply: unknown) => (isRefusal(reply) ? new KeyLimitReached() : new PermissionDenied()) }
   },
   update: {
     method: "PATCH",
@@ -95,7 +100,10 @@ const endpoints = {
     body: Wire.TokenRequest,
     reply: Wire.TokenReply,
     salvage: (reply: unknown, input: typeof Wire.TokenRequest.Type) => Wire.salvageToken(reply, input.token),
-    errors: { 403: () => new InvalidKeyState({}), 404: () => new KeyNotFound() }
+    errors: {
+      403: (reply: unknown) => (isRefusal(reply) ? new InvalidKeyState({}) : new PermissionDenied()),
+      404: () => new KeyNotFound()
+    }
   },
   list: { method: "GET", path: keys, safety: "read", reply: Wire.ListReply }
 } as const
@@ -162,18 +170,21 @@ export const make = Effect.fnUntraced(function* (
     authorization: (credential) => ["authorization", `Bearer ${credential}`],
     budgets
   })
+  const create = client.prepare(endpoints.create)
+  const rotate = client.prepare(endpoints.rotate)
+  const list = client.call(endpoints.list)
   const update = client.call(endpoints.update)
   const setStatus = client.call(endpoints.setStatus)
   const remove = client.call(endpoints.delete)
   return JetEmailClient.of({
     account: client.account,
     ref: (value) => new KeyRef({ provider, account: client.account, value }),
-    create: client.prepare(endpoints.create),
-    update: (request) => Effect.asVoid(update(request)),
-    setStatus: (request) => Effect.asVoid(setStatus(request)),
-    delete: (request) => Effect.asVoid(remove(request)),
-    rotate: client.prepare(endpoints.rotate),
-    list: Effect.map(client.call<void, typeof Wire.ListReply.Type>(endpoints.list)(undefined), Wire.readKeys)
+    create: (body) => create({ body }),
+    update: (request) => Effect.asVoid(update({ body: request })),
+    setStatus: (request) => Effect.asVoid(setStatus({ body: request })),
+    delete: (request) => Effect.asVoid(remove({ body: request })),
+    rotate: (body) => rotate({ body }),
+    list: Effect.map(list({}), Wire.readKeys)
   })
 })
 

@@ -12,7 +12,7 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { isPlainToken } from "./internal/token.ts"
+import { isPlainToken, looksLikeToken } from "./internal/token.ts"
 import { checkDomain, checkIp, checkName } from "./internal/validators.ts"
 
 /**
@@ -112,12 +112,13 @@ export const StatusRequest = Schema.Struct({ token: Token, status: Schema.Litera
 export const TokenRequest = Schema.Struct({ token: Token }).pipe(Schema.encodeKeys({ token: "api_token" }))
 
 /**
- * The reply to a create or rotate: the new token.
+ * The reply to a create or rotate: the new token. A reply that says `success: false` is none, whatever else it holds.
  *
  * @since 0.1.0
  * @category replies
  */
 export const TokenReply = Schema.Struct({
+  success: Schema.optionalKey(Schema.Literal(true)),
   token: Schema.RedactedFromValue(Schema.String.check(Schema.makeFilter(isPlainToken)), { disallowEncode: true })
 }).pipe(Schema.encodeKeys({ token: "api_token" }))
 
@@ -130,8 +131,8 @@ export const TokenReply = Schema.Struct({
 export const Acknowledged = Schema.Struct({ success: Schema.Literal(true) })
 
 /**
- * Finds the token in a reply that is not of the documented shape: the one string that looks like a token, other than
- * the one that was sent.
+ * Finds the token in a reply that is not of the documented shape: in JSON the one string that looks like a token, other
+ * than the one that was sent; in text that is no JSON the one whole value of an `api_token`, as in a reply that was cut off.
  *
  * @since 0.1.0
  * @category replies
@@ -140,21 +141,33 @@ export const salvageToken = (
   reply: unknown,
   sent: Redacted.Redacted<string> | undefined
 ): Option.Option<typeof TokenReply.Type> => {
-  const found = new Set<string>()
-  const visit = (value: unknown, depth: number): void => {
-    if (Predicate.isString(value)) {
-      if (value.startsWith("transactional_") && isPlainToken(value)) found.add(value)
-    } else if (depth < 4 && Predicate.isObjectOrArray(value)) {
-      for (const inner of Object.values(value)) visit(inner, depth + 1)
-    }
-  }
-  visit(reply, 0)
+  const found = new Set(Predicate.isString(reply) ? tokensOfText(reply) : tokensOfJson(reply))
   if (sent !== undefined) found.delete(Redacted.value(sent))
   const [token, ...others] = found
   return token !== undefined && others.length === 0 ? Option.some({ token: Redacted.make(token) }) : Option.none()
 }
 
-const Row = Schema.Record(Schema.String, Schema.Unknown)
+const tokensOfText = (text: string): ReadonlyArray<string> =>
+  Array.from(text.matchAll(/"api_token"\s{0,8}:\s{0,8}"([^"\\]{1,512})"/g), ([, token = ""]) => token).filter(
+    isPlainToken
+  )
+
+const tokensOfJson = (reply: unknown): ReadonlyArray<string> => {
+  if (Predicate.isObject(reply) && reply.success === false) return []
+  const found: Array<string> = []
+  const visit = (value: unknown, depth: number): void => {
+    if (Predicate.isString(value)) {
+      if (looksLikeToken(value)) found.push(value)
+    } else if (depth < 4 && Predicate.isObjectOrArray(value)) {
+      for (const inner of Object.values(value)) visit(inner, depth + 1)
+    }
+  }
+  visit(reply, 0)
+  return found
+}
+
+/** A row of the list, whatever it is: one that cannot be read must not hide the others. */
+const Row = Schema.Unknown
 
 /**
  * The reply to a list, in either generation of the vendor's documents: `transactionalKeys` now, `transactional-keys`
@@ -202,6 +215,10 @@ const parseJson = (text: string): unknown => Result.getOrUndefined(Result.try(()
 const readString = (value: unknown): Option.Option<string> =>
   Predicate.isString(value) && value !== "" ? Option.some(value) : Option.none()
 
+/** A uuid and nothing else: it stands in handles, which are printed. */
+const readUuid = (value: unknown): Option.Option<string> =>
+  Option.filter(readString(value), (text) => /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text))
+
 const readToken = (value: unknown): JetEmailKey["token"] =>
   Option.map(Option.filter(readString(value), isPlainToken), (token) => Redacted.make(token))
 
@@ -234,19 +251,22 @@ const readStatus = (value: unknown): string =>
 const readDate = (value: unknown): Option.Option<DateTime.Utc> =>
   Option.flatMap(readNumber(value), (number) => DateTime.make(Math.abs(number) < 1e11 ? number * 1000 : number))
 
-const readKey = (row: typeof Row.Type): JetEmailKey => ({
-  token: readToken(row.api_token),
-  uuid: readString(row.uuid),
-  name: readString(row.name),
-  status: readStatus(row.status),
-  allowAllDomains: readBoolean(row.allowAllDomains),
-  approvedDomains: readStrings(row.approvedDomains),
-  ipRestrictions: readStrings(row.ipRestrictions),
-  quota: readQuota(row.quota),
-  usage: readNumber(row.usage),
-  createdAt: readDate(row.created_date),
-  modifiedAt: readDate(row.last_modified)
-})
+const readKey = (given: unknown): JetEmailKey => {
+  const row = Predicate.isObject(given) ? given : {}
+  return {
+    token: readToken(row.api_token),
+    uuid: readUuid(row.uuid),
+    name: readString(row.name),
+    status: readStatus(row.status),
+    allowAllDomains: readBoolean(row.allowAllDomains),
+    approvedDomains: readStrings(row.approvedDomains),
+    ipRestrictions: readStrings(row.ipRestrictions),
+    quota: readQuota(row.quota),
+    usage: readNumber(row.usage),
+    createdAt: readDate(row.created_date),
+    modifiedAt: readDate(row.last_modified)
+  }
+}
 
 /**
  * The keys of a list reply.

@@ -272,7 +272,7 @@ describe("what is read", () => {
   it.effect("a token is found in a reply of another shape, but not among several", () =>
     Effect.gen(function* () {
       const { faults, keys } = yield* setup
-      const token = "transactional_api_test_salvaged"
+      const token = "transactional_api_test_salvaged_1"
       yield* faults.inject(
         { status: 200, body: JSON.stringify({ data: { key: { value: token } } }) },
         { method: "POST" }
@@ -285,11 +285,68 @@ describe("what is read", () => {
     }).pipe(Effect.provide(withSandbox()))
   )
 
+  it.effect("a token is found in a reply that was cut off behind it, and not in one that was cut off within it", () =>
+    Effect.gen(function* () {
+      const { faults, keys } = yield* setup
+      const token = "transactional_api_test_salvaged_1"
+      const whole = `{"success":true,"api_token":"${token}","mess`
+      yield* faults.inject({ status: 200, body: whole }, { method: "POST" })
+      const key = yield* keys.create(spec, { deliver: () => Effect.void })
+      assert.strictEqual(Redacted.value(key.secret), token)
+      yield* faults.inject({ status: 200, body: whole.slice(0, -10) }, { method: "POST" })
+      yield* expectReason(keys.create(spec), "OutcomeUnknown")
+    }).pipe(Effect.provide(withSandbox()))
+  )
+
+  it.effect("what only sounds like a token is none, and a reply that says no holds none", () =>
+    Effect.gen(function* () {
+      const { faults, keys } = yield* setup
+      for (const body of [
+        { success: true, event: "transactional_key_created", api_token: null },
+        { success: false, code: "transactional_key_locked" },
+        { success: false, api_token: "transactional_api_test_1234567" },
+        { success: true, api_token: "transactional_****1234" }
+      ]) {
+        yield* faults.inject({ status: 200, body: JSON.stringify(body) }, { method: "POST" })
+        yield* expectReason(keys.create(spec), "OutcomeUnknown")
+      }
+    }).pipe(Effect.provide(withSandbox()))
+  )
+
+  it.effect("a token is delivered whatever it looks like: it is the only copy", () =>
+    Effect.gen(function* () {
+      const { faults, keys } = yield* setup
+      for (const token of [`transactional_${"a1".repeat(1000)}`, "of_another_prefix"]) {
+        yield* faults.inject(
+          { status: 200, body: JSON.stringify({ success: true, api_token: token }) },
+          { method: "POST" }
+        )
+        const key = yield* keys.create(spec, { deliver: () => Effect.void })
+        assert.strictEqual(Redacted.value(key.secret), token)
+      }
+    }).pipe(Effect.provide(withSandbox()))
+  )
+
+  it.effect("one odd row hides no other, and no status is a defect", () =>
+    Effect.gen(function* () {
+      const { client, faults, keys } = yield* setup
+      const rows = [null, 7, "x", { api_token: "transactional_api_test_1", status: "constructor", uuid: "not a uuid" }]
+      yield* faults.inject({ status: 200, body: JSON.stringify({ transactionalKeys: rows }) }, { times: 2 })
+      assert.strictEqual((yield* client.list).length, 4)
+      const shown = yield* Stream.runCollect(keys.list())
+      assert.deepStrictEqual(
+        shown.map(({ status }) => status),
+        ["unknown", "unknown", "unknown", "unknown"]
+      )
+      assert.isFalse(shown.some(({ handle }) => handle.includes("not a uuid")))
+    }).pipe(Effect.provide(withSandbox()))
+  )
+
   it.effect("a rotation's new token is found beside the old one", () =>
     Effect.gen(function* () {
       const { faults, keys } = yield* setup
       const { ref } = yield* keys.create(spec)
-      const token = "transactional_api_test_salvaged"
+      const token = "transactional_api_test_salvaged_1"
       const body = JSON.stringify({ old: Redacted.value(ref.value), new: token })
       yield* faults.inject({ status: 200, body }, { url: "/rotate" })
       const { issued } = yield* keys.rotate(ref, { deliver: () => Effect.void })
@@ -367,6 +424,29 @@ describe("what is promised", () => {
       yield* keys.disable(ref)
       yield* expectReason(keys.rotate(ref), "InvalidKeyState")
     }).pipe(Effect.provide(withSandbox({}, { keyLimit: 1 })))
+  )
+
+  it.effect("a 403 that is not the vendor's own is PermissionDenied: nobody should delete keys for it", () =>
+    Effect.gen(function* () {
+      const { faults, keys } = yield* setup
+      const { ref } = yield* keys.create(spec)
+      yield* faults.inject({ status: 403, body: "<html>blocked</html>" }, { method: "POST", times: 2 })
+      yield* expectReason(keys.create(spec), "PermissionDenied")
+      yield* expectReason(keys.rotate(ref), "PermissionDenied")
+    }).pipe(Effect.provide(withSandbox()))
+  )
+
+  it.effect("a change that took effect is not said to be unsent when reading it back fails", () =>
+    Effect.gen(function* () {
+      const { faults, keys, sandbox } = yield* setup
+      const { ref, secret } = yield* keys.create(spec)
+      yield* keys.disable(ref)
+      yield* faults.inject({ status: 429, headers: { "retry-after": "300" } }, { method: "GET" })
+      const enabled = yield* expectReason(keys.enable(ref), "PartiallyApplied")
+      assert(enabled.reason._tag === "PartiallyApplied")
+      assert.deepStrictEqual([enabled.reason.applied, enabled.reason.missing], [["active"], ["confirmation"]])
+      assert.isTrue(yield* sandbox.isLive(Redacted.value(secret)))
+    }).pipe(Effect.provide(withSandbox()))
   )
 
   it.effect("a foreign token, known to the vendor or not, is KeyNotFound", () =>
@@ -474,6 +554,12 @@ describe("layers", () => {
         [{ baseUrl: "https://user:pass@api.jetemail.example" }, "baseUrl"],
         [{ apiKey: Effect.succeed(Redacted.make("api_test_x")) }, "handleKey"],
         [{ handleKey: Redacted.make("") }, "handleKey"],
+        [{ timeout: "1e3 seconds" }, "timeout"],
+        [{ retry: { base: "soon" } }, "retry.base"],
+        [{ retry: { times: -1 } }, "retry.times"],
+        [{ rateLimit: { maxWait: "later" } }, "rateLimit.maxWait"],
+        [{ maxReplyBytes: Number.NaN }, "maxReplyBytes"],
+        [{ defaults: undefined }, "defaults.domains"],
         [{ defaults: { domains: [], ips: "any", quota: "unlimited" } }, "defaults.domains"],
         [{ defaults: { domains: "any", ips: "any", quota: 0 } }, "defaults.quota"],
         [{ defaults: { domains: "any", quota: 1 } }, "defaults.ips"]

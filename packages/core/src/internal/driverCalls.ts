@@ -62,8 +62,13 @@ export const make = (driver: ApiKeyDriver): DriverCalls => {
   const unsupported: DriverCalls["unsupported"] = (verb, need, handle) =>
     Effect.fail(failure(verb, new UnsupportedOperation({ need }), handle))
 
-  const readFromList = (list: NonNullable<ApiKeyDriver["list"]>, address: string, verb: Verb, handle: string) =>
-    list({}).pipe(
+  const readFromList = (
+    records: Stream.Stream<KeyRecord, ApiKeyError>,
+    address: string,
+    verb: Verb,
+    handle: string
+  ): Effect.Effect<KeyRecord, ApiKeyError> =>
+    records.pipe(
       Stream.runFold(
         () => ({ found: Option.none<KeyRecord>(), masked: false }),
         (seen, record) => ({
@@ -94,7 +99,7 @@ export const make = (driver: ApiKeyDriver): DriverCalls => {
       if (driver.get !== undefined) return label(verb, handle)(driver.get(address))
       return driver.list === undefined
         ? unsupported(verb, "get", handle)
-        : readFromList(driver.list, address, verb, handle)
+        : readFromList(driver.list({}), address, verb, handle)
     },
     discard: (address) => {
       // Removing frees its place in the plan; where that cannot be had, disabling does.

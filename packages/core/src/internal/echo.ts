@@ -1,5 +1,8 @@
+import * as Equal from "effect/Equal"
+import * as Predicate from "effect/Predicate"
 import type { KeyRecord } from "../ApiKeyDriver.ts"
-import { compareRestriction, type Difference, Restriction, type Restrictions } from "../Restrictions.ts"
+import { Restriction, type Restrictions } from "../Restrictions.ts"
+import { compareRestriction, type Difference } from "./compare.ts"
 
 /** How each field that was asked for came back. */
 export interface Echo {
@@ -11,7 +14,7 @@ export interface Echo {
 
 /** Holds what a record shows against what was asked. */
 export const compareEcho = (
-  asked: { readonly name?: string; readonly restrictions: Partial<Restrictions> },
+  asked: { readonly name?: string; readonly restrictions: Partial<Restrictions>; readonly options?: unknown },
   shown: KeyRecord
 ): Echo => {
   const echo = { applied: [] as string[], missing: [] as string[], unseen: [] as string[] }
@@ -28,5 +31,11 @@ export const compareEcho = (
     }
   }
   Restriction.literals.forEach(compareOne)
+  if (Predicate.isObject(asked.options)) {
+    for (const [key, wanted] of Object.entries(asked.options)) {
+      const observed = shown.options?.[key]
+      sort(`options.${key}`, observed === undefined ? undefined : Equal.equals(wanted, observed) ? "equal" : "other")
+    }
+  }
   return echo
 }

@@ -4,9 +4,13 @@ import type { Issue } from "../ApiKeyError.ts"
 
 const standard = SchemaIssue.makeFormatterStandardSchemaV1()
 
-/** What may be shown of a path's part: a name that a person gave a field, or an index; anything else could be a value. */
+/** What may be shown of a path's part: an index, or a short name of letters; anything else could be a value or a key. */
 export const safePart = (part: PropertyKey): string | number =>
-  typeof part === "number" ? part : typeof part === "string" && /^[A-Za-z][A-Za-z0-9_-]{0,39}$/.test(part) ? part : "?"
+  typeof part === "number"
+    ? part
+    : typeof part === "string" && part.length <= 24 && /^[A-Za-z_-]+$/.test(part)
+      ? part
+      : "?"
 
 /** Where a schema refused a value, and nothing of the value: its own messages may quote it. */
 export const issuesOf = (error: Schema.SchemaError, message: string): Array<Issue> => {

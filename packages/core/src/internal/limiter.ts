@@ -78,17 +78,35 @@ export const make = Effect.fnUntraced(function* (options: {
             Effect.catchDefect(() => storeDown)
           )
 
-  /** How long the gate stays shut; zero when it is open. */
-  const gate = consume({ algorithm: "fixed-window", key: gateKey, limit: 1, tokens: 0, window: 1 }).pipe(
-    Effect.map((result) => (result.remaining <= 0 ? result.resetAfter : Duration.zero)),
-    // A gate that was stretched holds more than its one token.
-    Effect.catchReason("RateLimiterError", "RateLimitExceeded", (reason) => Effect.succeed(reason.retryAfter))
-  )
+  /** When the longest lockout that this process knows of is over. */
+  let shutUntil = 0
 
+  /** Shuts the shared gate, unless it is shut already: an atomic step, so that many 429s at once do not add up. */
+  const shut = (window: Duration.Duration) =>
+    Effect.catchReason(
+      consume({ algorithm: "fixed-window", key: gateKey, limit: 1, tokens: 1, window }),
+      "RateLimiterError",
+      "RateLimitExceeded",
+      () => Effect.void
+    )
+
+  /** How long the gate stays shut; zero when it is open. */
+  const gate = Effect.gen(function* () {
+    const shared = yield* consume({ algorithm: "fixed-window", key: gateKey, limit: 1, tokens: 0, window: 1 })
+    const own = Duration.millis(Math.max(0, shutUntil - (yield* Clock.currentTimeMillis)))
+    if (shared.remaining <= 0) return Duration.max(shared.resetAfter, own)
+    // The shared gate was shut for a shorter lockout than the one that this process has met since.
+    if (!Duration.isZero(own)) yield* shut(own)
+    return own
+  })
+
+  /** Takes a token; how long to wait where there is none, which is never zero, whatever the store's arithmetic says. */
   const take = (key: string, budget: Budget): Effect.Effect<Duration.Duration, RateLimiter.RateLimiterError> =>
-    consume({ algorithm: "token-bucket", key: `${prefix}/${key}`, ...budget }).pipe(
+    limiter.consume({ algorithm: "token-bucket", key: `${prefix}/${key}`, ...budget }).pipe(
       Effect.as(Duration.zero),
-      Effect.catchReason("RateLimiterError", "RateLimitExceeded", (reason) => Effect.succeed(reason.retryAfter))
+      Effect.catchReason("RateLimiterError", "RateLimitExceeded", ({ retryAfter }) =>
+        Effect.succeed(Duration.max(retryAfter, Duration.millis(1)))
+      )
     )
 
   /** How long until a token can be had; zero when one was taken. */
@@ -124,17 +142,11 @@ export const make = Effect.fnUntraced(function* (options: {
     )
   )
 
-  const shut = (window: Duration.Duration, onExceeded: "delay" | "fail") =>
-    consume({ algorithm: "fixed-window", key: gateKey, limit: 1, tokens: 1, window, onExceeded })
-
   const close = (retryAfter: Duration.Duration) =>
-    shut(retryAfter, "fail").pipe(
-      Effect.asVoid,
-      // Already shut: stretch it where this lockout lasts longer ("delay" adds to the window's end).
-      Effect.catchReason("RateLimiterError", "RateLimitExceeded", (reason) => {
-        const missing = Duration.subtract(retryAfter, reason.retryAfter)
-        return Duration.toMillis(missing) > 0 ? Effect.asVoid(shut(missing, "delay")) : Effect.void
-      }),
+    Effect.gen(function* () {
+      shutUntil = Math.max(shutUntil, (yield* Clock.currentTimeMillis) + Duration.toMillis(retryAfter))
+      yield* shut(retryAfter)
+    }).pipe(
       Effect.catchTag("RateLimiterError", () =>
         Effect.logWarning("the rate limiter's store did not answer; other processes do not know of the 429")
       )

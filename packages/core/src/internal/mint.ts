@@ -6,11 +6,18 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { IssuedKey, type RotatedKey } from "../ApiKey.ts"
 import type { Minted, MintSpec, PreparedMint, RotationDriver } from "../ApiKeyDriver.ts"
-import { ApiKeyError, OutcomeUnknown, PartiallyApplied, ProviderUnavailable } from "../ApiKeyError.ts"
+import {
+  ApiKeyError,
+  OutcomeUnknown,
+  PartiallyApplied,
+  ProviderUnavailable,
+  UnexpectedResponse
+} from "../ApiKeyError.ts"
 import type { Deliver, Verb } from "../ApiKeyService.ts"
-import { isUnrestricted, Restriction } from "../Restrictions.ts"
+import { Restriction, type Restrictions } from "../Restrictions.ts"
+import { isUnrestricted } from "./compare.ts"
 import type { DriverCalls } from "./driverCalls.ts"
-import { compareEcho } from "./echo.ts"
+import { compareEcho, type Echo } from "./echo.ts"
 import { type MintRegion, withDeadline } from "./mintRegion.ts"
 import type { Call, Telemetry } from "./telemetry.ts"
 import * as Validate from "./validate.ts"
@@ -35,7 +42,14 @@ export interface Mints {
   ) => Effect.Effect<RotatedKey<E>, E | ApiKeyError, R>
 }
 
-export const make = (calls: DriverCalls, region: MintRegion, telemetry: Telemetry): Mints => {
+const lostInPlace = "a rotated key is lost: nobody took it, and it was not delivered"
+
+export const make = (
+  calls: DriverCalls,
+  defaults: Partial<Restrictions>,
+  region: MintRegion,
+  telemetry: Telemetry
+): Mints => {
   const { checked, discard, driver, failure, label, makeRef, unsupported } = calls
 
   const issue = (minted: Minted, spec: MintSpec | undefined): IssuedKey =>
@@ -77,20 +91,43 @@ export const make = (calls: DriverCalls, region: MintRegion, telemetry: Telemetr
     )
 
   /** Shuts off a key that nobody will hold, and says so where it may still be live. */
-  const takeBack = (verb: Verb, key: IssuedKey): Effect.Effect<boolean> =>
-    Effect.tap(discard(Redacted.value(key.ref.value)), (revoked) =>
-      revoked ? Effect.void : log("Error", "a key that nobody holds could not be shut off", verb, key.handle)
+  const takeBack = (verb: Verb, address: string, handle: string | undefined): Effect.Effect<boolean> =>
+    Effect.tap(discard(address), (revoked) =>
+      revoked ? Effect.void : log("Error", "a key that nobody holds could not be shut off", verb, handle)
     )
 
-  const deliverTo = <E, R>(options: Deliver<E, R>, key: IssuedKey): Effect.Effect<Delivery<E>, never, R> => {
-    const { deliver, deliverTimeout } = options
-    return deliver === undefined
-      ? Effect.succeed(undefined)
-      : withDeadline(
-          Effect.suspend(() => deliver(key)),
-          deliverTimeout ?? "30 seconds"
-        )
-  }
+  const takeBackKey = (verb: Verb, key: IssuedKey) => takeBack(verb, Redacted.value(key.ref.value), key.handle)
+
+  /**
+   * Makes the key of a mint's reply, and holds what the reply shows against what was asked. A driver's own functions run
+   * here: if one throws, `lost` is run before the defect goes on.
+   */
+  const receive = <B>(
+    minted: Minted,
+    spec: MintSpec | undefined,
+    lost: Effect.Effect<B>
+  ): Effect.Effect<{ readonly key: IssuedKey; readonly echo: Echo | undefined }> =>
+    Effect.onError(
+      Effect.sync(() => ({
+        key: issue(minted, spec),
+        echo: spec === undefined || minted.echo === undefined ? undefined : compareEcho(spec, minted.echo)
+      })),
+      () => lost
+    )
+
+  /** The options of a mint, checked before anything is sent. */
+  const checkDeliver = <E, R>(verb: Verb, handle: string | undefined, { deliver, deliverTimeout }: Deliver<E, R>) =>
+    Effect.map(
+      checked(verb, handle, Validate.checkDuration(["deliverTimeout"], deliverTimeout ?? "30 seconds")),
+      (deadline) =>
+        (key: IssuedKey): Effect.Effect<Delivery<E>, never, R> =>
+          deliver === undefined
+            ? Effect.succeed(undefined)
+            : withDeadline(
+                Effect.suspend(() => deliver(key)),
+                deadline
+              )
+    )
 
   /** What a caller sees of a failed delivery: its own cause first, and whatever must not go unsaid behind it. */
   const deliveryCause = <E>(
@@ -109,27 +146,46 @@ export const make = (calls: DriverCalls, region: MintRegion, telemetry: Telemetr
     return revoked === false ? Cause.combine(end.cause, ours) : end.cause
   }
 
-  /** A new key that came back other than asked is shut off before anyone relies on it. */
-  const checkEcho = Effect.fnUntraced(function* (verb: Verb, minted: Minted, spec: MintSpec, key: IssuedKey) {
-    if (minted.echo === undefined) return
-    const { applied, missing } = compareEcho(spec, minted.echo)
-    if (missing.length === 0) return
-    const revoked = yield* takeBack(verb, key)
-    return yield* failure(verb, new PartiallyApplied({ applied, missing, revoked }), key.handle)
+  /** Takes in a new key: one that came back other than asked is shut off before anyone relies on it. */
+  const takeIn = Effect.fnUntraced(function* (
+    verb: Verb,
+    minted: Minted,
+    spec: MintSpec
+  ): Effect.fn.Return<IssuedKey, ApiKeyError> {
+    const { echo, key } = yield* receive(minted, spec, takeBack(verb, minted.address, undefined))
+    if (echo === undefined || echo.missing.length === 0) return key
+    const revoked = yield* takeBackKey(verb, key)
+    const reason = new PartiallyApplied({ applied: echo.applied, missing: echo.missing, revoked })
+    return yield* failure(verb, reason, key.handle)
   })
 
   /** Hands over a key that can still be taken back, and takes it back where that fails. */
   const handOver = Effect.fnUntraced(function* <E, R>(
     verb: Verb,
     key: IssuedKey,
-    options: Deliver<E, R>
+    deliver: (key: IssuedKey) => Effect.Effect<Delivery<E>, never, R>
   ): Effect.fn.Return<"delivered" | "kept", E | ApiKeyError, R> {
-    const end = yield* deliverTo(options, key)
+    const end = yield* deliver(key)
     if (end === undefined) return "kept"
     if (end !== "deadline" && Exit.isSuccess(end)) return "delivered"
-    const revoked = yield* takeBack(verb, key)
+    const revoked = yield* takeBackKey(verb, key)
     return yield* Effect.failCause(deliveryCause(end, verb, key, revoked))
   })
+
+  /** How a step after the delivery ended: the key is out, so that not even a defect may take the result away. */
+  const concluded = (
+    verb: Verb,
+    handle: string,
+    step: Effect.Effect<void, ApiKeyError>
+  ): Effect.Effect<ApiKeyError | undefined> =>
+    Effect.matchCause(label(verb, handle)(step), {
+      onSuccess: () => undefined,
+      onFailure: (cause) => {
+        const error = cause.reasons.find(Cause.isFailReason)?.error
+        const issues = [{ path: [], message: "the adapter failed with a defect" }]
+        return error ?? failure(verb, new UnexpectedResponse({ problem: "body", issues }), handle)
+      }
+    })
 
   /** Runs a mint in the region; if its caller leaves, its end is logged and counted. */
   const inRegion = <A, E, R>(options: {
@@ -150,9 +206,10 @@ export const make = (calls: DriverCalls, region: MintRegion, telemetry: Telemetr
         abandoned: (exit) =>
           Effect.gen(function* () {
             if (Exit.isSuccess(exit)) {
+              // First what counts: a logger may fail.
+              yield* options.leftBehind(exit.value)
               const { handle } = options.issued(exit.value)
               yield* log("Warn", "a mint ended after its caller had left", options.verb, handle)
-              yield* options.leftBehind(exit.value)
             } else {
               const message = `a mint failed after its caller had left: ${reasonOf(exit.cause)}`
               yield* log("Error", message, options.verb, options.handle)
@@ -168,19 +225,19 @@ export const make = (calls: DriverCalls, region: MintRegion, telemetry: Telemetr
     call: Call
   ): Effect.fn.Return<IssuedKey, E | ApiKeyError, R> {
     if (driver.mint === undefined) return yield* unsupported("create", "create")
-    const spec = yield* checked("create", undefined, Validate.checkSpec(driver, input))
+    const spec = yield* checked("create", undefined, Validate.checkSpec(driver, defaults, input))
+    const deliver = yield* checkDeliver("create", undefined, options)
     const { send } = yield* label("create")(driver.mint(spec))
     return yield* inRegion<IssuedKey, E, R>({
       verb: "create",
       call,
       issued: (key) => key,
       // What was not delivered was to be given to the caller: nobody holds it.
-      leftBehind: (key) => (options.deliver === undefined ? Effect.asVoid(takeBack("create", key)) : Effect.void),
+      leftBehind: (key) => (options.deliver === undefined ? Effect.asVoid(takeBackKey("create", key)) : Effect.void),
       work: Effect.gen(function* () {
         const minted = yield* sendMint("create", undefined, send)
-        const key = issue(minted, spec)
-        yield* checkEcho("create", minted, spec, key)
-        yield* handOver("create", key, options)
+        const key = yield* takeIn("create", minted, spec)
+        yield* handOver("create", key, deliver)
         return key
       })
     })
@@ -193,6 +250,7 @@ export const make = (calls: DriverCalls, region: MintRegion, telemetry: Telemetr
     call: Call
   ): Effect.fn.Return<RotatedKey<E>, E | ApiKeyError, R> {
     const handle = driver.handle(address)
+    const deliver = yield* checkDeliver("rotate", handle, options)
     const { send } = yield* label("rotate", handle)(rotation.inPlace(address))
     return yield* inRegion<RotatedKey<E>, E, R>({
       verb: "rotate",
@@ -201,12 +259,12 @@ export const make = (calls: DriverCalls, region: MintRegion, telemetry: Telemetr
       issued: ({ issued }) => issued,
       leftBehind: ({ incomplete, issued }) =>
         options.deliver === undefined || incomplete !== undefined
-          ? log("Error", "a rotated key is lost: its caller left, and it was not delivered", "rotate", issued.handle)
+          ? log("Error", lostInPlace, "rotate", issued.handle)
           : Effect.void,
       work: Effect.gen(function* () {
         const minted = yield* sendMint("rotate", handle, send, address)
-        const issued = issue(minted, undefined)
-        const end = yield* deliverTo(options, issued)
+        const { key: issued } = yield* receive(minted, undefined, log("Error", lostInPlace, "rotate", handle))
+        const end = yield* deliver(issued)
         if (end === undefined || (end !== "deadline" && Exit.isSuccess(end))) return { issued, previous: "dead" }
         // Nothing can be undone here: the call succeeds with the only copy of the secret, and says what went wrong.
         const cause = deliveryCause(end, "rotate", issued, undefined)
@@ -222,6 +280,7 @@ export const make = (calls: DriverCalls, region: MintRegion, telemetry: Telemetr
     call: Call
   ): Effect.fn.Return<RotatedKey<E>, E | ApiKeyError, R> {
     const handle = driver.handle(address)
+    const deliver = yield* checkDeliver("rotate", handle, options)
     const { activate, send, spec } = yield* label("rotate", handle)(rotation.successor(address))
     return yield* inRegion<RotatedKey<E>, E, R>({
       verb: "rotate",
@@ -229,7 +288,7 @@ export const make = (calls: DriverCalls, region: MintRegion, telemetry: Telemetr
       call,
       issued: ({ issued }) => issued,
       leftBehind: ({ incomplete, issued }) => {
-        if (options.deliver === undefined) return Effect.asVoid(takeBack("rotate", issued))
+        if (options.deliver === undefined) return Effect.asVoid(takeBackKey("rotate", issued))
         if (incomplete === undefined) return Effect.void
         return incomplete.step === "activate"
           ? log("Error", "a delivered successor could not be switched on", "rotate", issued.handle)
@@ -237,22 +296,27 @@ export const make = (calls: DriverCalls, region: MintRegion, telemetry: Telemetr
       },
       work: Effect.gen(function* () {
         const minted = yield* sendMint("rotate", handle, send, address)
-        const issued = issue(minted, spec)
-        yield* checkEcho("rotate", minted, spec, issued)
-        const handed = yield* handOver("rotate", issued, options)
+        const issued = yield* takeIn("rotate", minted, spec)
+        const handed = yield* handOver("rotate", issued, deliver)
         // Nobody will hold it: `leftBehind` shuts it off, and it need not be switched on first.
         if (handed === "kept" && call.abandoned) return { issued, previous: "live" }
         if (activate !== undefined) {
-          const activated = yield* Effect.result(label("rotate", issued.handle)(activate(minted.address)))
-          if (activated._tag === "Failure") {
-            return { issued, previous: "live", incomplete: { step: "activate", error: activated.failure } }
-          }
+          const error = yield* concluded(
+            "rotate",
+            issued.handle,
+            Effect.suspend(() => activate(minted.address))
+          )
+          if (error !== undefined) return { issued, previous: "live", incomplete: { step: "activate", error } }
         }
         if (handed === "kept" || options.keepPrevious === true) return { issued, previous: "live" }
-        const retired = yield* Effect.result(label("rotate", handle)(rotation.retire(address)))
-        return retired._tag === "Failure"
-          ? { issued, previous: "live", incomplete: { step: "retire", error: retired.failure } }
-          : { issued, previous: "retired" }
+        const error = yield* concluded(
+          "rotate",
+          handle,
+          Effect.suspend(() => rotation.retire(address))
+        )
+        return error === undefined
+          ? { issued, previous: "retired" }
+          : { issued, previous: "live", incomplete: { step: "retire", error } }
       })
     })
   })

@@ -7,19 +7,19 @@ import type * as Scope from "effect/Scope"
 import type { Call } from "./telemetry.ts"
 
 /** A mint and what becomes of it when its caller has left. */
-export interface Mint<A, E, R, R2> {
+export interface Mint<A, E, R> {
   readonly call: Call
   /** The failure of a mint that is asked for after the layer has closed. */
   readonly closed: () => E
   readonly work: Effect.Effect<A, E, R>
   /** Given the end of a mint whose caller left, while it ran or before its value was taken. */
-  readonly abandoned: (exit: Exit.Exit<A, E>) => Effect.Effect<void, never, R2>
+  readonly abandoned: (exit: Exit.Exit<A, E>) => Effect.Effect<void>
 }
 
 /** Where mints run: every one to its end, whatever becomes of its caller; the layer does not close before. */
 export interface MintRegion {
   /** Runs the mint on a fiber of the layer, in the caller's context, and waits for it, interruptibly. */
-  readonly run: <A, E, R, R2>(mint: Mint<A, E, R, R2>) => Effect.Effect<A, E, R | R2>
+  readonly run: <A, E, R>(mint: Mint<A, E, R>) => Effect.Effect<A, E, R>
 }
 
 export const make: Effect.Effect<MintRegion, never, Scope.Scope> = Effect.gen(function* () {
@@ -39,14 +39,15 @@ export const make: Effect.Effect<MintRegion, never, Scope.Scope> = Effect.gen(fu
     Effect.map(Effect.forkDetach(effect), (fiber) => {
       running.add(fiber)
       fiber.addObserver(() => running.delete(fiber))
+      return fiber
     })
 
-  const run = <A, E, R, R2>({ abandoned, call, closed: refusal, work }: Mint<A, E, R, R2>) =>
+  const run = <A, E, R>({ abandoned, call, closed: refusal, work }: Mint<A, E, R>) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
         if (closed) return yield* Effect.fail(refusal())
         const done = Deferred.makeUnsafe<Exit.Exit<A, E>>()
-        yield* fork(
+        const fiber = yield* fork(
           Effect.flatMap(Effect.exit(work), (exit) => {
             if (call.abandoned) return abandoned(exit)
             // In the same step as the question: a caller who leaves in between would leave the value to nobody.
@@ -54,14 +55,19 @@ export const make: Effect.Effect<MintRegion, never, Scope.Scope> = Effect.gen(fu
             return Effect.void
           })
         )
+        // A fiber that dies before it comes to its end must not leave the caller waiting.
+        fiber.addObserver((exit) => {
+          if (Exit.isFailure(exit)) Deferred.doneUnsafe(done, Exit.succeed(Exit.failCause(exit.cause)))
+        })
+        const leave = (exit: Exit.Exit<A, E>) => Effect.asVoid(fork(abandoned(exit)))
         const exit = yield* restore(Deferred.await(done)).pipe(
           Effect.onInterrupt(() => {
             call.abandoned = true
-            return Deferred.isDoneUnsafe(done)
-              ? Effect.flatMap(Deferred.await(done), (exit) => fork(abandoned(exit)))
-              : Effect.void
+            return Deferred.isDoneUnsafe(done) ? Effect.flatMap(Deferred.await(done), leave) : Effect.void
           })
         )
+        // An interruption may still come between here and the caller.
+        if (Exit.isSuccess(exit)) call.dropped = leave(exit)
         return yield* exit
       })
     )
@@ -72,7 +78,7 @@ export const make: Effect.Effect<MintRegion, never, Scope.Scope> = Effect.gen(fu
 /** Runs an effect with a deadline that holds even where the effect cannot be interrupted: past it, nobody waits. */
 export const withDeadline = Effect.fnUntraced(function* <A, E, R>(
   effect: Effect.Effect<A, E, R>,
-  deadline: Duration.Input
+  deadline: Duration.Duration
 ): Effect.fn.Return<Exit.Exit<A, E> | "deadline", never, R> {
   const done = yield* Deferred.make<Exit.Exit<A, E> | "deadline">()
   const running = yield* Effect.forkDetach(Effect.flatMap(Effect.exit(effect), (exit) => Deferred.succeed(done, exit)))

@@ -5,7 +5,7 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { ApiKey, type KeyRef, type KeyStatus, PatchedKey } from "../ApiKey.ts"
-import type { ApiKeyDriver, KeyRecord } from "../ApiKeyDriver.ts"
+import type { ApiKeyDriver, KeyRecord, PatchSpec } from "../ApiKeyDriver.ts"
 import { ApiKeyError, InvalidKeyState, InvalidRequest, PartiallyApplied, UnexpectedResponse } from "../ApiKeyError.ts"
 import type { ApiKeyService, Capable, Need, Verb, Verbs } from "../ApiKeyService.ts"
 import { Restriction } from "../Restrictions.ts"
@@ -33,6 +33,13 @@ const supported: { readonly [N in Exclude<Need, Restriction>]: (driver: ApiKeyDr
 
 const isRestriction = (need: Need): need is Restriction => Restriction.literals.some((literal) => literal === need)
 
+/** What a patch names. */
+const fieldsOf = ({ name, options, restrictions }: PatchSpec): ReadonlyArray<string> => [
+  ...(name === undefined ? [] : ["name"]),
+  ...Object.keys(restrictions),
+  ...(options === undefined ? [] : ["options"])
+]
+
 const isVerb = (need: Need): need is Verb => need !== "overlap" && !isRestriction(need)
 
 /** Just the verbs among these needs. */
@@ -41,16 +48,23 @@ export const pick = <N extends Need>(keys: Verbs, needs: ReadonlyArray<N>): Capa
   Object.fromEntries(needs.flatMap((need: Need) => (isVerb(need) ? [[need, keys[need]]] : []))) as unknown as Capable<N>
 
 export const make = Effect.fnUntraced(function* (
-  given: ApiKeyDriver
+  driver: ApiKeyDriver
 ): Effect.fn.Return<ApiKeyService["Service"], ApiKeyError, Scope.Scope> {
-  const { account, provider } = given
-  const { checked: checkedDefaults } = DriverCalls.make(given)
-  const defaults = yield* checkedDefaults("layer", undefined, Validate.checkDefaults(given))
-  const driver: ApiKeyDriver = { ...given, defaults }
+  const { account, provider } = driver
   const calls = DriverCalls.make(driver)
   const { checked, failure, label, makeRef, read, unsupported } = calls
+  const defaults = yield* checked("layer", undefined, Validate.checkDefaults(driver))
   const telemetry = Telemetry.make(provider, account)
-  const mints = Mint.make(calls, yield* MintRegion.make, telemetry)
+  const mints = Mint.make(calls, defaults, yield* MintRegion.make, telemetry)
+
+  /** Reads a key back after it was changed: where that fails the change stands, and must not go unsaid. */
+  const readBack = (address: string, verb: Verb, applied: ReadonlyArray<string>) =>
+    Effect.mapError(read(address, verb), (error) =>
+      // A reply that makes no sense says what it could not show.
+      error.reason._tag === "UnexpectedResponse"
+        ? error
+        : failure(verb, new PartiallyApplied({ applied, missing: ["confirmation"] }), error.handle)
+    )
 
   const handleOf = (ref: KeyRef): string => driver.handle(Redacted.value(ref.value))
 
@@ -105,7 +119,7 @@ export const make = Effect.fnUntraced(function* (
             proof: unechoed?.length === 0 ? "echoed" : "acknowledged"
           })
         }
-        const record = yield* read(address, "patch")
+        const record = yield* readBack(address, "patch", fieldsOf(asked))
         const unseen = yield* compareWith(record)
         if (unseen.length > 0) {
           const message = "was acknowledged, but reading the key again does not show it, so it cannot be confirmed"
@@ -127,7 +141,8 @@ export const make = Effect.fnUntraced(function* (
     const echoed = yield* label(verb, handle)(driver.setStatus(address, status))
     // That a key is off is taken on the vendor's word; that it is on is looked up, for vendors keep keys shut.
     const shown: KeyStatus =
-      echoed?.status ?? (status === "disabled" || !supported.get(driver) ? status : (yield* read(address, verb)).status)
+      echoed?.status ??
+      (status === "disabled" || !supported.get(driver) ? status : (yield* readBack(address, verb, [status])).status)
     if (shown !== status) return yield* failure(verb, new InvalidKeyState({ status: shown }), handle)
   })
 
@@ -159,18 +174,15 @@ export const make = Effect.fnUntraced(function* (
     )
 
   const list: Verbs["list"] = (filter = {}) => {
-    const { list } = driver
-    if (list === undefined)
-      return Stream.fromEffect(telemetry.observe("list", undefined, () => unsupported("list", "list")))
-    return telemetry
-      .observeStream("list", () => list(filter))
-      .pipe(
-        Stream.filter((record) => filter.name === undefined || record.name === filter.name),
-        Stream.map(toApiKey),
-        Stream.mapError(({ http, reason }) =>
-          http === undefined ? failure("list", reason) : new ApiKeyError({ provider, operation: "list", http, reason })
-        )
+    const records = () =>
+      driver.list === undefined ? Stream.fromEffect(unsupported("list", "list")) : driver.list(filter)
+    return telemetry.observeStream("list", records).pipe(
+      Stream.filter((record) => filter.name === undefined || record.name === filter.name),
+      Stream.map(toApiKey),
+      Stream.mapError(({ http, reason }) =>
+        http === undefined ? failure("list", reason) : new ApiKeyError({ provider, operation: "list", http, reason })
       )
+    )
   }
 
   return {

@@ -44,6 +44,8 @@ const durations = Metric.timer("effect_api_keys_operation_duration", {
 export interface Call {
   /** Set when the caller left a mint that goes on without it: the mint then counts itself, as `abandoned`. */
   abandoned: boolean
+  /** What to do where an interruption takes away the value that a mint has ended with. */
+  dropped?: Effect.Effect<void>
 }
 
 /** Measures and traces the verbs of one service. */
@@ -117,6 +119,10 @@ export const make = (provider: string, account: string): Telemetry => {
     const call: Call = { abandoned: false }
     const end = Effect.fnUntraced(function* (exit: Exit.Exit<unknown, unknown>) {
       span.end(yield* Clock.currentTimeNanos, tracedExit(exit))
+      if (call.dropped !== undefined && !call.abandoned && Exit.isFailure(exit)) {
+        call.abandoned = true
+        yield* call.dropped
+      }
       if (!call.abandoned) yield* count(verb, outcomeOf(exit), startedAt)
     })
     return { call, context: Context.make(Tracer.ParentSpan, span).pipe(Context.add(VerbSpan, span)), end }

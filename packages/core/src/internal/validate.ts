@@ -1,3 +1,4 @@
+import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
@@ -55,39 +56,59 @@ interface Fields {
   readonly options: Option.Option<unknown>
 }
 
+const leftOut = "is undefined: leave the field out to leave it open to the layer's defaults, or say what is meant"
+
+const checkName = (driver: ApiKeyDriver, value: unknown): Result.Result<string, ReadonlyArray<Issue>> =>
+  Predicate.isString(value) ? driver.name(value) : Result.fail([{ path: [], message: "must be a string" }])
+
+/**
+ * Checks the fields by their names, own or inherited, so that none is passed over; what is left is not known, and may be
+ * a restriction misspelt: to drop it would widen the key.
+ */
 const checkFields = (driver: ApiKeyDriver, input: unknown): Checked<Fields> => {
   if (!Predicate.isObject(input)) return refuse([{ path: [], message: "must be an object" }])
   const issues: Array<Issue> = []
   const checked: Record<string, unknown> = {}
   let name = Option.none<string>()
   let options = Option.none<unknown>()
-  for (const [field, value] of Object.entries(input)) {
-    if (value === undefined) continue
-    if (field === "name") {
-      const result = Predicate.isString(value)
-        ? driver.name(value)
-        : Result.fail<ReadonlyArray<Issue>>([{ path: [], message: "must be a string" }])
-      if (Result.isFailure(result)) issues.push(...under(field, result.failure))
-      else name = Option.some(result.success)
-    } else if (field === "options") {
-      const result = checkOptions(driver, value)
-      if (Result.isFailure(result)) issues.push(...under(field, result.failure))
-      else options = result.success
-    } else if (isRestriction(field)) {
-      if (driver.restrictions[field] === undefined)
-        return Result.fail(new UnsupportedRestriction({ restriction: field }))
-      const result = checkRestriction(driver, field, value)
-      if (Result.isFailure(result)) issues.push(...result.failure)
-      else checked[field] = result.success
-    } else {
-      // An unknown field may be a misspelt restriction: to drop it would widen the key.
-      issues.push({
-        path: [safePart(field)],
-        message: "is not a field of a key: known are name, options and the restrictions"
-      })
+  if ("name" in input) {
+    const result = checkName(driver, input.name)
+    if (Result.isFailure(result)) issues.push(...under("name", result.failure))
+    else name = Option.some(result.success)
+  }
+  if ("options" in input && input.options !== undefined) {
+    const result = checkOptions(driver, input.options)
+    if (Result.isFailure(result)) issues.push(...under("options", result.failure))
+    else options = result.success
+  }
+  for (const field of restrictions) {
+    if (!(field in input)) continue
+    const value = input[field]
+    if (value === undefined) {
+      issues.push({ path: [field], message: leftOut })
+      continue
     }
+    if (driver.restrictions[field] === undefined) return Result.fail(new UnsupportedRestriction({ restriction: field }))
+    const result = checkRestriction(driver, field, value)
+    if (Result.isFailure(result)) issues.push(...result.failure)
+    else checked[field] = result.success
+  }
+  for (const field of Object.keys(input)) {
+    if (field === "name" || field === "options" || isRestriction(field)) continue
+    issues.push({
+      path: [safePart(field)],
+      message: "is not a field of a key: known are name, options and the restrictions"
+    })
   }
   return issues.length > 0 ? refuse(issues) : Result.succeed({ name, restrictions: checked, options })
+}
+
+/** A getter or a Proxy may throw while it is read; that is bad input like any other, and what it threw is not shown. */
+const guarded = <A, E>(check: () => Result.Result<A, E>): Result.Result<A, E | InvalidRequest> => {
+  const result = Result.try(check)
+  return Result.isSuccess(result)
+    ? result.success
+    : refuse([{ path: [], message: "could not be read: give plain values" }])
 }
 
 /** The bound vendor's namespace, decoded strictly; other vendors' are carried by the caller and do not concern us. */
@@ -97,7 +118,7 @@ const checkOptions = (
 ): Result.Result<Option.Option<unknown>, ReadonlyArray<Issue>> => {
   if (!Predicate.isObject(value))
     return Result.fail([{ path: [], message: "must be an object of vendors' namespaces" }])
-  const own = Object.hasOwn(value, driver.provider) ? (value as Record<string, unknown>)[driver.provider] : undefined
+  const own = value[driver.provider]
   if (own === undefined) return Result.succeed(Option.none())
   if (driver.options !== undefined) {
     return Result.mapBoth(driver.options(own), {
@@ -110,51 +131,76 @@ const checkOptions = (
     : Result.fail([{ path: [driver.provider], message: "this vendor has no options of its own" }])
 }
 
-export const checkSpec = (driver: ApiKeyDriver, input: unknown): Checked<MintSpec> =>
-  Result.flatMap(checkFields(driver, input), (fields) =>
-    Option.isNone(fields.name)
-      ? refuse([{ path: ["name"], message: "a key needs a name" }])
-      : Result.succeed({
-          name: fields.name.value,
-          restrictions: { ...driver.defaults, ...fields.restrictions },
-          ...(Option.isSome(fields.options) ? { options: fields.options.value } : {})
-        })
+export const checkSpec = (driver: ApiKeyDriver, defaults: Partial<Restrictions>, input: unknown): Checked<MintSpec> =>
+  guarded(() =>
+    Result.flatMap(checkFields(driver, input), (fields) =>
+      Option.isNone(fields.name)
+        ? refuse([{ path: ["name"], message: "a key needs a name" }])
+        : Result.succeed({
+            name: fields.name.value,
+            restrictions: { ...defaults, ...fields.restrictions },
+            ...(Option.isSome(fields.options) ? { options: fields.options.value } : {})
+          })
+    )
   )
 
 export const checkPatch = (driver: ApiKeyDriver, input: unknown): Checked<PatchSpec> =>
-  Result.flatMap(checkFields(driver, input), (fields) =>
-    Option.isNone(fields.name) && Option.isNone(fields.options) && Object.keys(fields.restrictions).length === 0
-      ? refuse([{ path: [], message: "the patch is empty: name at least one field to change" }])
-      : Result.succeed({
-          restrictions: fields.restrictions,
-          ...(Option.isSome(fields.name) ? { name: fields.name.value } : {}),
-          ...(Option.isSome(fields.options) ? { options: fields.options.value } : {})
-        })
+  guarded(() =>
+    Result.flatMap(checkFields(driver, input), (fields) =>
+      Option.isNone(fields.name) && Option.isNone(fields.options) && Object.keys(fields.restrictions).length === 0
+        ? refuse([{ path: [], message: "the patch is empty: name at least one field to change" }])
+        : Result.succeed({
+            restrictions: fields.restrictions,
+            ...(Option.isSome(fields.name) ? { name: fields.name.value } : {}),
+            ...(Option.isSome(fields.options) ? { options: fields.options.value } : {})
+          })
+    )
   )
 
 /** The address of a ref of this provider and account, or what is wrong with it. */
-export const checkRef = (driver: ApiKeyDriver, ref: KeyRef): Result.Result<string, InvalidRequest> => {
-  if (ref.provider !== driver.provider) {
-    return refuse([{ path: ["ref", "provider"], message: `this ref is not of ${driver.provider}` }])
-  }
-  if (ref.account !== driver.account) {
-    return refuse([{ path: ["ref", "account"], message: "this ref is of another account at this vendor" }])
-  }
-  const address = driver.address(Redacted.value(ref.value))
-  return Result.isSuccess(address)
-    ? Result.succeed(address.success)
-    : refuse(under("ref", under("value", address.failure)))
-}
+export const checkRef = (driver: ApiKeyDriver, ref: KeyRef): Result.Result<string, InvalidRequest> =>
+  guarded(() => {
+    if (ref.provider !== driver.provider) {
+      return refuse([{ path: ["ref", "provider"], message: `this ref is not of ${driver.provider}` }])
+    }
+    if (ref.account !== driver.account) {
+      return refuse([{ path: ["ref", "account"], message: "this ref is of another account at this vendor" }])
+    }
+    const address = Redacted.value(ref.value)
+    const checked = Predicate.isString(address)
+      ? driver.address(address)
+      : Result.fail([{ path: [], message: "must be a string" }])
+    return Result.mapError(
+      checked,
+      (issues) => new InvalidRequest({ source: "client", issues: under("ref", under("value", issues)) })
+    )
+  })
+
+/** A deadline of the caller's, or what is wrong with it. */
+export const checkDuration = (
+  path: ReadonlyArray<string>,
+  input: Duration.Input
+): Result.Result<Duration.Duration, InvalidRequest> =>
+  Result.fromOption(
+    Duration.fromInput(input),
+    () =>
+      new InvalidRequest({
+        source: "client",
+        issues: [{ path, message: `is no duration: write one such as "30 seconds", or Duration.seconds(30)` }]
+      })
+  )
 
 /** The layer's defaults, checked like a spec; every declared restriction must have one. */
-export const checkDefaults = (driver: ApiKeyDriver): Result.Result<Partial<Restrictions>, InvalidRequest> => {
-  const issues: Array<Issue> = []
-  const checked: Record<string, unknown> = {}
-  for (const field of restrictions) {
-    if (driver.restrictions[field] === undefined) continue
-    const result = checkRestriction(driver, field, driver.defaults[field])
-    if (Result.isFailure(result)) issues.push(...under("defaults", result.failure))
-    else checked[field] = result.success
-  }
-  return issues.length > 0 ? refuse(issues) : Result.succeed(checked)
-}
+export const checkDefaults = (driver: ApiKeyDriver): Result.Result<Partial<Restrictions>, InvalidRequest> =>
+  guarded(() => {
+    const issues: Array<Issue> = []
+    const checked: Record<string, unknown> = {}
+    for (const field of restrictions) {
+      if (driver.restrictions[field] === undefined) continue
+      // From JavaScript, there may be no defaults at all.
+      const result = checkRestriction(driver, field, (driver.defaults as Partial<Restrictions> | undefined)?.[field])
+      if (Result.isFailure(result)) issues.push(...under("defaults", result.failure))
+      else checked[field] = result.success
+    }
+    return issues.length > 0 ? refuse(issues) : Result.succeed(checked)
+  })

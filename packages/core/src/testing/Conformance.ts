@@ -19,7 +19,8 @@ import * as Stream from "effect/Stream"
 import { type IssuedKey, KeyRef } from "../ApiKey.ts"
 import { ApiKeyError, type ReasonTag } from "../ApiKeyError.ts"
 import { ApiKeyService, type KeyPatch, type KeySpec, type Need } from "../ApiKeyService.ts"
-import { compareRestriction, isUnrestricted, Restriction, type Restrictions } from "../Restrictions.ts"
+import { compareRestriction, isUnrestricted } from "../internal/compare.ts"
+import { Restriction, type Restrictions } from "../Restrictions.ts"
 
 /**
  * The calls that can be disturbed, by what they do to a key.

@@ -101,10 +101,10 @@ interface Pending {
 /** Statuses whose answers have no body, which `Response` insists on. */
 const bodiless: ReadonlySet<number> = new Set([204, 205, 304])
 
-/** An error of the transport, with the code that Node gives. */
-const transportError = (request: HttpClientRequest.HttpClientRequest, code: string) =>
+/** An error of the transport, with the code and the system call that Node gives. */
+const transportError = (request: HttpClientRequest.HttpClientRequest, code: string, syscall: string) =>
   new HttpClientError.HttpClientError({
-    reason: new HttpClientError.TransportError({ request, cause: Object.assign(new Error(code), { code }) })
+    reason: new HttpClientError.TransportError({ request, cause: Object.assign(new Error(code), { code, syscall }) })
   })
 
 const strike = (
@@ -120,13 +120,13 @@ const strike = (
     )
   switch (fault) {
     case "refused":
-      return Effect.fail(transportError(request, "ECONNREFUSED"))
+      return Effect.fail(transportError(request, "ECONNREFUSED", "connect"))
     case "hang":
       return Effect.never
     case "reset":
-      return Effect.fail(transportError(request, "ECONNRESET"))
+      return Effect.fail(transportError(request, "ECONNRESET", "read"))
     case "resetAfterCommit":
-      return Effect.andThen(pass, Effect.fail(transportError(request, "ECONNRESET")))
+      return Effect.andThen(pass, Effect.fail(transportError(request, "ECONNRESET", "read")))
     case "hangAfterCommit":
       return Effect.andThen(pass, Effect.never)
     case "truncatedBody":
