@@ -40,7 +40,7 @@ export const defaultBaseUrl = "https://api.jetemail.com"
  * **Details**
  *
  * Two token buckets, 90 and 20 a minute: a bucket that starts full lets at most twice its size through in any minute, so
- * at most 219 calls leave in one. The rest is slack for calls that leave in different minutes and arrive in the same one.
+ * at most 220 calls leave in one. The rest is slack for calls that leave in different minutes and arrive in the same one.
  *
  * @since 0.1.0
  * @category constants

@@ -102,7 +102,7 @@ export const make = Effect.fnUntraced(function* (options: {
 
   /** Takes a token; how long to wait where there is none, which is never zero, whatever the store's arithmetic says. */
   const take = (key: string, budget: Budget): Effect.Effect<Duration.Duration, RateLimiter.RateLimiterError> =>
-    limiter.consume({ algorithm: "token-bucket", key: `${prefix}/${key}`, ...budget }).pipe(
+    consume({ algorithm: "token-bucket", key: `${prefix}/${key}`, ...budget }).pipe(
       Effect.as(Duration.zero),
       Effect.catchReason("RateLimiterError", "RateLimitExceeded", ({ retryAfter }) =>
         Effect.succeed(Duration.max(retryAfter, Duration.millis(1)))

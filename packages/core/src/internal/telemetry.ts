@@ -90,22 +90,23 @@ const provide = <A, E, R>(effect: Effect.Effect<A, E, R>, context: VerbContext):
   Effect.updateContext(effect, merge(context))
 
 export const make = (provider: string, account: string): Telemetry => {
-  const cache = new Map<string, (duration: Duration.Duration) => Effect.Effect<void>>()
-  const record = (verb: string, outcome: string) => {
+  type Record = (duration: Duration.Duration, context: Context.Context<never>) => void
+  const cache = new Map<string, Record>()
+  /** Counter and timer of a verb and outcome, tagged once. */
+  const recordOf = (verb: string, outcome: string): Record => {
     const key = `${verb}/${outcome}`
     const cached = cache.get(key)
     if (cached !== undefined) return cached
     const attributes = { provider, verb, outcome }
     const counter = Metric.withAttributes(operations, attributes)
     const timer = Metric.withAttributes(durations, attributes)
-    const made = (duration: Duration.Duration) =>
-      Effect.andThen(Metric.update(counter, 1), Metric.update(timer, duration))
-    cache.set(key, made)
-    return made
+    const record: Record = (duration, context) => {
+      counter.updateUnsafe(1, context)
+      timer.updateUnsafe(duration, context)
+    }
+    cache.set(key, record)
+    return record
   }
-
-  const count = (verb: string, outcome: string, startedAt: number) =>
-    Effect.flatMap(Clock.currentTimeMillis, (now) => record(verb, outcome)(Duration.millis(now - startedAt)))
 
   const begin = Effect.fnUntraced(function* (verb: string, handle: string | undefined) {
     const startedAt = yield* Clock.currentTimeMillis
@@ -117,14 +118,25 @@ export const make = (provider: string, account: string): Telemetry => {
       }
     })
     const call: Call = { abandoned: false }
-    const end = Effect.fnUntraced(function* (exit: Exit.Exit<unknown, unknown>) {
-      span.end(yield* Clock.currentTimeNanos, tracedExit(exit))
-      if (call.dropped !== undefined && !call.abandoned && Exit.isFailure(exit)) {
-        call.abandoned = true
-        yield* call.dropped
-      }
-      if (!call.abandoned) yield* count(verb, outcomeOf(exit), startedAt)
-    })
+    const conclude = (exit: Exit.Exit<unknown, unknown>, left: boolean) =>
+      Effect.contextWith((context: Context.Context<never>) => {
+        const clock = Context.get(context, Clock.Clock)
+        span.end(clock.currentTimeNanosUnsafe(), tracedExit(exit))
+        if (call.dropped !== undefined && !call.abandoned && left) {
+          call.abandoned = true
+          return call.dropped
+        }
+        if (!call.abandoned) {
+          recordOf(verb, outcomeOf(exit))(Duration.millis(clock.currentTimeMillisUnsafe() - startedAt), context)
+        }
+        return Effect.void
+      })
+    // An interruption that is waiting takes the value away as soon as it is let in: it is let in here, where it can be
+    // seen, and as little as can be follows.
+    const end = (exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
+      Exit.isFailure(exit)
+        ? conclude(exit, true)
+        : Effect.flatMap(Effect.exit(Effect.interruptible(Effect.void)), (seen) => conclude(exit, Exit.isFailure(seen)))
     return { call, context: Context.make(Tracer.ParentSpan, span).pipe(Context.add(VerbSpan, span)), end }
   })
 
@@ -141,6 +153,12 @@ export const make = (provider: string, account: string): Telemetry => {
           Stream.onExit(Stream.updateContext(run(), merge(context)), end)
         )
       ),
-    abandoned: (verb, startedAt) => count(verb, "abandoned", startedAt)
+    abandoned: (verb, startedAt) =>
+      Effect.contextWith((context: Context.Context<never>) =>
+        Effect.sync(() => {
+          const now = Context.get(context, Clock.Clock).currentTimeMillisUnsafe()
+          recordOf(verb, "abandoned")(Duration.millis(now - startedAt), context)
+        })
+      )
   }
 }
