@@ -254,7 +254,7 @@ describe("nothing after a mint takes the key away in silence", () => {
    * out. The last hop, from our last step to the caller's first, is out of our hands: three turns at the most here, and
    * a step in two thousand on the scheduler that programs have. `deliver` closes it.
    */
-  for (const every of [2, 3, 5, 8]) {
+  for (const every of [3, 5, 8]) {
     it.effect(
       `interrupted at any turn, a create without deliver leaves no live key but on the last hop (a turn every ${every} steps)`,
       () =>
