@@ -495,3 +495,25 @@ describe("clients", () => {
     >()
   })
 })
+
+describe("a union of what is known at run time alone", () => {
+  it("is refused by can: a verb would be missing at run time", () => {
+    const either = (need: "create" | "revoke") => {
+      // @ts-expect-error one of two verbs, nobody knows which
+      ApiKeyService.can(need)
+      // @ts-expect-error the same beside a literal
+      ApiKeyService.can("list", need)
+    }
+    assert.isFunction(either)
+  })
+
+  it("of layers gives oneOf no more than each member has", () => {
+    const chosen = (flag: boolean) => ApiKeyService.oneOf({ main: flag ? rotatingLayer : overlappingLayer })("main")
+    const proof = (flag: boolean) => {
+      Effect.runSync(Effect.provide(Effect.asVoid(ApiKeyService.can("create")), chosen(flag)))
+      // @ts-expect-error only one of the two layers disables
+      Effect.runSync(Effect.provide(Effect.asVoid(ApiKeyService.can("disable")), chosen(flag)))
+    }
+    assert.isFunction(proof)
+  })
+})
