@@ -414,8 +414,8 @@ export const make = Effect.fnUntraced(function* (
 
   // Set on every request rather than on the layer: a caller's own settings must not turn any of it off.
   const httpContext = Context.empty().pipe(
+    // No span of Effect's own, and so no `traceparent` either.
     Context.add(HttpClient.TracerDisabledWhen, () => true),
-    Context.add(HttpClient.TracerPropagationEnabled, false),
     Context.add(Headers.CurrentRedactedNames, [authorizationName, "authorization", /key|token|secret/i]),
     Context.add(FetchHttpClient.RequestInit, { redirect: "manual", cache: "no-store", credentials: "omit" })
   )

@@ -484,6 +484,17 @@ describe("what is promised", () => {
     }).pipe(Effect.provide(withSandbox()))
   )
 
+  it.effect("a key that cannot be delivered is shut off from the reserve, when nothing else is left", () =>
+    Effect.gen(function* () {
+      const { keys, sandbox } = yield* setup
+      const { ref } = yield* keys.create(spec)
+      yield* Effect.forEach(Array.from({ length: 88 }), () => keys.get(ref))
+      yield* Effect.exit(keys.create(spec, { deliver: () => Effect.fail("vault down") }))
+      yield* expectReason(keys.get(ref), "RateLimited")
+      assert.strictEqual((yield* sandbox.keys).length, 1)
+    }).pipe(Effect.provide(withSandbox({ rateLimit: { maxWait: 0 } })))
+  )
+
   it.effect("a hurried program does not get the account locked out, and can still revoke", () =>
     Effect.gen(function* () {
       const { keys, sandbox } = yield* setup

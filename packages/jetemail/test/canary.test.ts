@@ -1,0 +1,142 @@
+import { inspect } from "node:util"
+import { assert, describe, it } from "@effect/vitest"
+import type { ApiKeyError, IssuedKey, KeyRef } from "@effect-api-keys/core"
+import { ApiKeyService } from "@effect-api-keys/core"
+import { HttpFaults } from "@effect-api-keys/core/testing"
+import * as JetEmail from "@effect-api-keys/jetemail"
+import { JetEmailSandbox } from "@effect-api-keys/jetemail/testing"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Metric from "effect/Metric"
+import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
+
+const manager = "api_test_canary_manager"
+/** JetEmail's tokens as the sandbox mints them, and the manager's credential. */
+const secret = /transactional_api_test|api_test_canary/
+
+/** Every string that can be reached from a value by its own properties, whatever their kind. */
+const strings = (value: unknown, seen = new Set<unknown>()): ReadonlyArray<string> => {
+  if (typeof value === "string") return [value]
+  if ((typeof value !== "object" && typeof value !== "function") || value === null || seen.has(value)) return []
+  seen.add(value)
+  const entries = value instanceof Map || value instanceof Set ? [...value].flat() : []
+  const own = Reflect.ownKeys(value).flatMap((key) => {
+    const descriptor = Object.getOwnPropertyDescriptor(value, key)
+    return [String(key), descriptor !== undefined && "value" in descriptor ? descriptor.value : undefined]
+  })
+  return [...entries, ...own].flatMap((inner) => strings(inner, seen))
+}
+
+/** What could be seen of a run: logs, ended spans, metrics, and the exit in every rendering. */
+const makeWitness = () => {
+  const lines: Array<string> = []
+  const spans: Array<Tracer.Span> = []
+  const layer = Layer.mergeAll(
+    Logger.layer([
+      Logger.make((options) => void lines.push(inspect(options, { depth: 6 }), Logger.formatJson.log(options)))
+    ]),
+    Layer.succeed(
+      Tracer.Tracer,
+      Tracer.make({
+        span: (options) => {
+          const span = new Tracer.NativeSpan(options)
+          spans.push(span)
+          return span
+        }
+      })
+    )
+  )
+  const seen = (exit: Exit.Exit<unknown, unknown>, metrics: unknown): ReadonlyArray<string> => [
+    ...lines,
+    ...spans.flatMap((span) => strings(span)),
+    JSON.stringify(metrics, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value)),
+    inspect(exit, { depth: 20, showHidden: true }),
+    JSON.stringify(exit),
+    String(exit),
+    ...(Exit.isFailure(exit) ? [Cause.pretty(exit.cause), ...strings(exit)] : [])
+  ]
+  return { layer, seen, spans }
+}
+
+type Keys = ApiKeyService["Service"]
+
+const verbs: Record<string, (keys: Keys, ref: KeyRef) => Effect.Effect<unknown, ApiKeyError | string>> = {
+  create: (keys) => keys.create({ name: "acme" }),
+  "create, not delivered": (keys) => keys.create({ name: "acme" }, { deliver: () => Effect.fail("vault down") }),
+  rotate: (keys, ref) => keys.rotate(ref, { deliver: () => Effect.void }),
+  "rotate, not delivered": (keys, ref) => keys.rotate(ref, { deliver: (_: IssuedKey) => Effect.fail("vault down") }),
+  patch: (keys, ref) => keys.patch(ref, { quota: 5 }, { confirm: true }),
+  disable: (keys, ref) => keys.disable(ref),
+  enable: (keys, ref) => keys.enable(ref),
+  revoke: (keys, ref) => keys.revoke(ref),
+  delete: (keys, ref) => keys.delete(ref),
+  get: (keys, ref) => keys.get(ref),
+  list: (keys) => Stream.runCollect(keys.list())
+}
+
+/** A vendor that answers with the secrets it was sent, where an error or a field should be. */
+const echoing = `{"success":false,"error":"transactional_api_test_echo ${manager}","transactional_api_test_field":1}`
+const faults: Record<string, HttpFaults.Fault | undefined> = {
+  "nothing goes wrong": undefined,
+  "the reply is lost": "resetAfterCommit",
+  "the reply is cut off": "truncatedBody",
+  "200 with secrets for an answer": { status: 200, body: echoing },
+  "400 with secrets for an error": { status: 400, body: echoing },
+  "500 with secrets for an error": { status: 500, body: echoing },
+  "a redirect to a secret": { status: 302, headers: { location: "https://x.example/transactional_api_test_1" } },
+  "429": { status: 429, headers: { "retry-after": "300", "x-token": "transactional_api_test_1" } }
+}
+
+describe("no secret is seen", () => {
+  for (const [verb, call] of Object.entries(verbs)) {
+    for (const [what, fault] of Object.entries(faults)) {
+      it.effect(`${verb}, ${what}`, () =>
+        Effect.gen(function* () {
+          const witness = makeWitness()
+          const exit = yield* Effect.gen(function* () {
+            const keys = yield* ApiKeyService
+            const http = yield* HttpFaults.HttpFaults
+            const { ref } = yield* keys.create({ name: "acme" })
+            if (fault !== undefined) yield* http.inject(fault, { times: 10 })
+            return yield* Effect.exit(call(keys, ref).pipe(Effect.withSpan("the caller's")))
+          }).pipe(
+            Effect.provide(
+              JetEmail.layer({
+                apiKey: Redacted.make(manager),
+                defaults: { domains: "any", ips: "any", quota: "unlimited" },
+                retry: { base: 0, times: 1 }
+              }).pipe(
+                Layer.provideMerge(HttpFaults.layer),
+                Layer.provideMerge(JetEmailSandbox.layerClient({ credential: manager }))
+              )
+            ),
+            Effect.provide(witness.layer)
+          )
+          const found = witness.seen(exit, yield* Metric.snapshot).filter((text) => secret.test(text))
+          assert.deepStrictEqual(found, [])
+          assert.isAbove(witness.spans.length, 1, "the spans were recorded")
+        }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
+      )
+    }
+  }
+
+  it.effect("and the witness sees one that is planted", () =>
+    Effect.gen(function* () {
+      const witness = makeWitness()
+      const planted = (where: string) => `transactional_api_test_planted_${where}`
+      const exit = yield* Effect.log(planted("log")).pipe(
+        Effect.andThen(Effect.fail({ token: planted("error") })),
+        Effect.withSpan("span", { attributes: { token: planted("span") } }),
+        Effect.exit,
+        Effect.provide(witness.layer)
+      )
+      const found = witness.seen(exit, [{ token: planted("metric") }]).join("\n")
+      for (const where of ["log", "error", "span", "metric"]) assert.include(found, planted(where))
+    })
+  )
+})
