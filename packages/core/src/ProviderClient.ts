@@ -421,11 +421,10 @@ export const make = Effect.fnUntraced(function* (
   )
 
   const readCredential = Effect.suspend(() =>
-    Redacted.isRedacted(options.apiKey) ? Effect.succeed(options.apiKey) : options.apiKey
+    Redacted.isRedacted(options.apiKey) ? Effect.succeed(options.apiKey) : Effect.timeout(options.apiKey, timeout)
   ).pipe(
     // A wiped one throws.
     Effect.map((credential) => Redacted.value(credential)),
-    Effect.timeout(timeout),
     // Whatever the effect failed with stays here: it may hold the credential.
     Effect.catchCause(() => fail(new AuthenticationFailed({ problem: "unreadable" }))),
     // From JavaScript, an environment variable that is not set is `undefined`.

@@ -7,7 +7,7 @@
 import type { KeyStatus } from "@effect-api-keys/core/ApiKey"
 import * as ApiKeyDriver from "@effect-api-keys/core/ApiKeyDriver"
 import { ApiKeyError, InvalidRequest } from "@effect-api-keys/core/ApiKeyError"
-import { ApiKeyService, type EachCan } from "@effect-api-keys/core/ApiKeyService"
+import { ApiKeyService, type EachCan, type Verb } from "@effect-api-keys/core/ApiKeyService"
 import * as ConfigOptions from "@effect-api-keys/core/ConfigOptions"
 import type * as ProviderClient from "@effect-api-keys/core/ProviderClient"
 import type { AllowList, Restrictions } from "@effect-api-keys/core/Restrictions"
@@ -205,23 +205,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
  * @since 0.1.0
  * @category models
  */
-export type Provides =
-  | ApiKeyService
-  | Client.JetEmailClient
-  | EachCan<
-      | "create"
-      | "patch"
-      | "rotate"
-      | "disable"
-      | "enable"
-      | "revoke"
-      | "delete"
-      | "get"
-      | "list"
-      | "domains"
-      | "ips"
-      | "quota"
-    >
+export type Provides = ApiKeyService | Client.JetEmailClient | EachCan<Verb | keyof Defaults>
 
 /**
  * JetEmail, for one account.
