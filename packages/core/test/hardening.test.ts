@@ -295,18 +295,34 @@ describe("the gate", () => {
     })
   )
 
+  const makeLimiter = Limiter.make({
+    provider: "acme",
+    account: "default",
+    maxWait: Duration.zero,
+    budgets: {
+      ordinary: { limit: 100, window: "1 minute" },
+      urgent: { limit: 20, window: "1 minute" },
+      lockout: "5 minutes"
+    }
+  })
+
+  it.effect("a longer lockout is told to the others when the shorter one is over", () =>
+    Effect.gen(function* () {
+      const mine = yield* makeLimiter
+      const theirs = yield* makeLimiter
+      yield* mine.close(Duration.seconds(1))
+      yield* mine.close(Duration.seconds(300))
+      yield* TestClock.adjust("2 seconds")
+      yield* Effect.flip(mine.admit)
+      const shut = yield* Effect.flip(theirs.admit)
+      assert(shut._tag === "RateLimited")
+      assert.strictEqual(Duration.toSeconds(shut.retryAfter), 298)
+    }).pipe(Effect.scoped, Effect.provide(RateLimiter.layerStoreMemory))
+  )
+
   it.effect("many 429s at once do not add up", () =>
     Effect.gen(function* () {
-      const limiter = yield* Limiter.make({
-        provider: "acme",
-        account: "default",
-        maxWait: Duration.zero,
-        budgets: {
-          ordinary: { limit: 100, window: "1 minute" },
-          urgent: { limit: 20, window: "1 minute" },
-          lockout: "5 minutes"
-        }
-      }).pipe(Effect.provideServiceEffect(RateLimiter.RateLimiterStore, slow))
+      const limiter = yield* Effect.provideServiceEffect(makeLimiter, RateLimiter.RateLimiterStore, slow)
       yield* limiter.close(Duration.seconds(1))
       yield* Effect.forEach(Array.from({ length: 20 }), () => limiter.close(Duration.seconds(300)), {
         concurrency: "unbounded"
