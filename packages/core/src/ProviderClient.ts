@@ -509,8 +509,9 @@ export const make = Effect.fnUntraced(function* (
                 fail(new InvalidRequest({ source: "client", issues: issuesOf(error, "not acceptable here") }))
               )
         const path = yield* Effect.fromResult(fillPath(endpoint.path, params ?? {}))
-        const credential = yield* readCredential
         yield* Effect.catch(limiter.admit, (reason) => fail(reason))
+        // After the wait: the credential may have been rotated meanwhile.
+        const credential = yield* readCredential
         const [name, value] = options.authorization(credential)
         const request = base.pipe(HttpClientRequest.appendUrl(path), HttpClientRequest.setHeader(name, value))
         return client
@@ -545,6 +546,10 @@ export const make = Effect.fnUntraced(function* (
         reason.source === "provider" &&
         !Duration.isGreaterThan(reason.retryAfter, maxWait)
 
+  /** Whether a failure says that nothing was sent: those without a status, but for a connection that broke. */
+  const wasNotSent = ({ reason, status }: Failure): boolean =>
+    status === undefined && !(reason._tag === "ProviderUnavailable" && reason.sent)
+
   /** A 429 is waited out in full, whether or not a gate holds the repeat as well. */
   const waitOut = ({ reason }: Failure) =>
     reason._tag === "RateLimited" ? Effect.sleep(reason.retryAfter) : Effect.void
@@ -557,19 +562,21 @@ export const make = Effect.fnUntraced(function* (
       return (request) =>
         Effect.suspend(() => {
           let attempts = 0
-          /** Whether an earlier attempt may have been carried out. */
-          let lost = false
+          /** The failure of an earlier attempt that may have been carried out. */
+          let lost: Failure | undefined
           const once = Effect.suspend(() => {
             attempts++
             return Effect.flatten(prepare(request))
           }).pipe(
             Effect.catch((failure) => {
               const { reason } = failure
-              if (endpoint.gone !== undefined && lost && reason._tag === "KeyNotFound") {
+              if (endpoint.gone !== undefined && lost !== undefined && reason._tag === "KeyNotFound") {
                 return Effect.sync(endpoint.gone)
               }
-              if (reason._tag === "ProviderUnavailable" && reason.sent) lost = true
-              return Effect.fail(failure)
+              if (reason._tag === "ProviderUnavailable" && reason.sent) lost = failure
+              // A repeat that was not sent does not make it true that nothing was changed.
+              const earlier = endpoint.safety === "read" || !wasNotSent(failure) ? undefined : lost
+              return Effect.fail(earlier ?? failure)
             })
           )
           return once.pipe(

@@ -484,6 +484,21 @@ describe("what is promised", () => {
     }).pipe(Effect.provide(withSandbox()))
   )
 
+  it.effect("a change that may have been carried out is not said to be unsent, when its repeat is held back", () =>
+    Effect.gen(function* () {
+      const { faults, keys, sandbox } = yield* setup
+      const { ref } = yield* keys.create(spec)
+      yield* Effect.forEach(Array.from({ length: 88 }), () => keys.get(ref))
+      yield* faults.inject({ status: 503, commit: true }, { method: "PATCH" })
+      const error = yield* expectReason(keys.patch(ref, { quota: 5 }), "ProviderUnavailable")
+      assert(error.reason._tag === "ProviderUnavailable" && error.reason.sent)
+      assert.deepStrictEqual(
+        (yield* sandbox.keys).map(({ quota }) => quota),
+        [5]
+      )
+    }).pipe(Effect.provide(withSandbox({ rateLimit: { maxWait: 0 } })))
+  )
+
   it.effect("a key that cannot be delivered is shut off from the reserve, when nothing else is left", () =>
     Effect.gen(function* () {
       const { keys, sandbox } = yield* setup

@@ -196,8 +196,15 @@ const makeVendor = (provider: string, addressOf: (key: MemoryKey) => string) => 
   return { add, call, find, keys, nextSecret, record, save, service, toMinted }
 }
 
-const address = ApiKeyDriver.text((value) =>
-  /^[\x21-\x7e]{1,200}$/.test(value) ? Result.succeed(value) : Result.fail("must be 1 to 200 visible ASCII characters")
+/** Handles show ids as they are, so that only what can be an id may be one: a leaked secret must not come to light there. */
+const id = ApiKeyDriver.text((value) =>
+  /^[0-9]{1,20}$/.test(value) ? Result.succeed(value) : Result.fail("must be a number: this vendor's keys have ids")
+)
+
+const secretAddress = ApiKeyDriver.text((value) =>
+  /^api_test_memory_[0-9]{1,20}$/.test(value)
+    ? Result.succeed(value)
+    : Result.fail(`must be a secret of this vendor, which starts with "api_test_memory_"`)
 )
 
 const name = ApiKeyDriver.text((value) =>
@@ -212,7 +219,6 @@ const makeDriver = (vendor: ReturnType<typeof makeVendor>, provider: string, opt
   defaults: { ...open, ...options.defaults },
   restrictions,
   name,
-  address,
   sandbox: true,
   mint: (spec: ApiKeyDriver.MintSpec) =>
     Effect.succeed({
@@ -265,6 +271,7 @@ export const layer = (
       const vendor = makeVendor(provider, (key) => key.id)
       const driver = {
         ...makeDriver(vendor, provider, options),
+        address: id,
         handle: (id: string) => `memory_${id}`,
         get: (id: string) => vendor.call("get", (_now, shown) => Effect.map(vendor.find(id), shown)),
         rotation: {
@@ -315,6 +322,7 @@ export const layerInPlace = (
       const handle = (secret: string) => `memory_${1000 + Number(secret.slice(-6))}`
       const driver = {
         ...makeDriver(vendor, provider, options),
+        address: secretAddress,
         handle,
         list: () =>
           Stream.fromIterableEffect(
