@@ -18,7 +18,6 @@ const stages: ReadonlyArray<readonly [name: string, command: string, args: Reado
 interface Counts {
   readonly numPassedTests: number
   readonly numFailedTests: number
-  readonly numFailedTestSuites: number
   readonly numPendingTests: number
   readonly numTodoTests: number
 }
