@@ -37,7 +37,7 @@ import {
   RateLimited,
   UnexpectedResponse
 } from "./ApiKeyError.ts"
-import { issuesOf } from "./internal/issues.ts"
+import { checkDuration, issuesOf } from "./internal/issues.ts"
 import * as Limiter from "./internal/limiter.ts"
 import { withDeadline } from "./internal/mintRegion.ts"
 import { traceExchange } from "./internal/telemetry.ts"
@@ -382,8 +382,8 @@ export const make = Effect.fnUntraced(function* (
   const maxReplyBytes = options.maxReplyBytes ?? 16 * 1024 * 1024
   const issues: Array<Issue> = []
   const duration = (field: string, input: Duration.Input | undefined, otherwise: Duration.Input): Duration.Duration =>
-    Option.getOrElse(Duration.fromInput(input ?? otherwise), () => {
-      issues.push({ path: field.split("."), message: `must be a duration, such as "10 seconds"` })
+    Result.getOrElse(checkDuration(field.split("."), input ?? otherwise), (issue) => {
+      issues.push(issue)
       return Duration.zero
     })
   const timeout = duration("timeout", options.timeout, "30 seconds")

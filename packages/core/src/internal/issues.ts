@@ -1,3 +1,5 @@
+import * as Duration from "effect/Duration"
+import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import type { Issue } from "../ApiKeyError.ts"
@@ -23,3 +25,10 @@ export const issuesOf = (error: Schema.SchemaError, message: string): Array<Issu
     return [{ path, message }]
   })
 }
+
+/** A duration from an option, or what is wrong with it: what type-checks may still be none ("1e3 millis"). */
+export const checkDuration = (path: Issue["path"], input: Duration.Input): Result.Result<Duration.Duration, Issue> =>
+  Result.fromOption(Duration.fromInput(input), () => ({
+    path,
+    message: `is no duration: write one such as "30 seconds", or Duration.seconds(30)`
+  }))

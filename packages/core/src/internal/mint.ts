@@ -4,10 +4,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import { IssuedKey, type RotatedKey } from "../ApiKey.ts"
 import type { Minted, MintSpec, PreparedMint, RotationDriver } from "../ApiKeyDriver.ts"
 import {
   ApiKeyError,
+  InvalidRequest,
   OutcomeUnknown,
   PartiallyApplied,
   ProviderUnavailable,
@@ -18,6 +20,7 @@ import { Restriction, type Restrictions } from "../Restrictions.ts"
 import { isUnrestricted } from "./compare.ts"
 import type { DriverCalls } from "./driverCalls.ts"
 import { compareEcho, type Echo } from "./echo.ts"
+import { checkDuration } from "./issues.ts"
 import { type MintRegion, withDeadline } from "./mintRegion.ts"
 import type { Call, Telemetry } from "./telemetry.ts"
 import * as Validate from "./validate.ts"
@@ -118,7 +121,14 @@ export const make = (
   /** The options of a mint, checked before anything is sent. */
   const checkDeliver = <E, R>(verb: Verb, handle: string | undefined, { deliver, deliverTimeout }: Deliver<E, R>) =>
     Effect.map(
-      checked(verb, handle, Validate.checkDuration(["deliverTimeout"], deliverTimeout ?? "30 seconds")),
+      checked(
+        verb,
+        handle,
+        Result.mapError(
+          checkDuration(["deliverTimeout"], deliverTimeout ?? "30 seconds"),
+          (issue) => new InvalidRequest({ source: "client", issues: [issue] })
+        )
+      ),
       (deadline) =>
         (key: IssuedKey): Effect.Effect<Delivery<E>, never, R> =>
           deliver === undefined

@@ -1,4 +1,3 @@
-import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
@@ -16,12 +15,13 @@ const refuse = (issues: ReadonlyArray<Issue>) => Result.fail(new InvalidRequest(
 
 const restrictions: ReadonlyArray<Restriction> = Restriction.literals
 
+const expectedList = `write "any", or a list with at least one entry`
 const expected: { readonly [K in Restriction]: string } = {
-  domains: `write "any", or a list with at least one entry`,
-  ips: `write "any", or a list with at least one entry`,
-  origins: `write "any", or a list with at least one entry`,
-  scopes: `write "any", or a list with at least one entry`,
-  resources: `write "any", or a list with at least one entry`,
+  domains: expectedList,
+  ips: expectedList,
+  origins: expectedList,
+  scopes: expectedList,
+  resources: expectedList,
   quota: `write "unlimited", or a whole number above 0`,
   rate: `write "unlimited", or { max, per } with whole numbers above 0, such as { max: 100, per: { hours: 1 } }`
 }
@@ -56,7 +56,7 @@ interface Fields {
   readonly options: Option.Option<unknown>
 }
 
-const leftOut = "is undefined: leave the field out to leave it open to the layer's defaults, or say what is meant"
+const leftOut = "is undefined: leave the field out, or say what is meant"
 
 const checkName = (driver: ApiKeyDriver, value: unknown): Result.Result<string, ReadonlyArray<Issue>> =>
   Predicate.isString(value) ? driver.name(value) : Result.fail([{ path: [], message: "must be a string" }])
@@ -175,20 +175,6 @@ export const checkRef = (driver: ApiKeyDriver, ref: KeyRef): Result.Result<strin
       (issues) => new InvalidRequest({ source: "client", issues: under("ref", under("value", issues)) })
     )
   })
-
-/** A deadline of the caller's, or what is wrong with it. */
-export const checkDuration = (
-  path: ReadonlyArray<string>,
-  input: Duration.Input
-): Result.Result<Duration.Duration, InvalidRequest> =>
-  Result.fromOption(
-    Duration.fromInput(input),
-    () =>
-      new InvalidRequest({
-        source: "client",
-        issues: [{ path, message: `is no duration: write one such as "30 seconds", or Duration.seconds(30)` }]
-      })
-  )
 
 /** The layer's defaults, checked like a spec; every declared restriction must have one. */
 export const checkDefaults = (driver: ApiKeyDriver): Result.Result<Partial<Restrictions>, InvalidRequest> =>

@@ -322,6 +322,7 @@ export const cases = (options: Options): ReadonlyArray<Case> => {
         const key = yield* keys.create(spec)
         const before = yield* vendor.requests
         yield* expectReason(keys.patch(key.ref, {}), "InvalidRequest")
+        // Without exactOptionalPropertyTypes, which few programs set, this compiles as it is.
         yield* expectReason(keys.patch(key.ref, { name: undefined } as unknown as KeyPatch), "InvalidRequest")
         yield* expect((yield* vendor.requests) === before, "something was sent")
       })
