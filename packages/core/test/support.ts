@@ -36,7 +36,18 @@ export const settle = <A, E, R>(
 export const run = <A, E, R>(effect: Effect.Effect<A, E, R>, options?: Parameters<typeof settle>[1]) =>
   Effect.flatten(settle(effect, options))
 
-/** The error that an effect must fail with, and its reason. */
+/** The error that an effect must fail with, for this reason. */
+export const expectError = <A, R>(
+  effect: Effect.Effect<A, ApiKeyError, R>,
+  tag: ReasonTag
+): Effect.Effect<ApiKeyError, never, R> =>
+  Effect.map(Effect.flip(effect), (error) => {
+    assert.instanceOf(error, ApiKeyError)
+    assert.strictEqual(error.reason._tag, tag, error.message)
+    return error
+  }).pipe(Effect.orDie)
+
+/** The reason that an effect must fail for. */
 export const expectReason = <A, R, const Tag extends ReasonTag>(
   effect: Effect.Effect<A, ApiKeyError, R>,
   tag: Tag
