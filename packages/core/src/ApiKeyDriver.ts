@@ -7,11 +7,14 @@
  * @since 0.1.0
  */
 import type * as DateTime from "effect/DateTime"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import type { KeyStatus } from "./ApiKey.ts"
-import type { ApiKeyError, Issue } from "./ApiKeyError.ts"
+import { ApiKeyError, type Issue, UnexpectedResponse } from "./ApiKeyError.ts"
+import { safePart } from "./internal/issues.ts"
 import type { AllowList, Restriction, Restrictions } from "./Restrictions.ts"
 
 /**
@@ -89,6 +92,7 @@ export interface PatchSpec {
  */
 export interface Minted {
   readonly address: string
+  /** Empty where the reply names the new key and not its secret: core shuts such a key off, for nobody can hold it. */
   readonly secret: string
   /** What the vendor's reply shows of the new key, to be held against what was asked. */
   readonly echo?: KeyRecord
@@ -106,6 +110,8 @@ export interface Minted {
  * @category models
  */
 export interface PreparedMint {
+  /** What the key is to be, where the driver asks for more than it was given, such as a default of its own. */
+  readonly spec?: MintSpec
   readonly send: Effect.Effect<Minted, ApiKeyError>
 }
 
@@ -230,3 +236,68 @@ export const text =
   (check: (value: string) => Result.Result<string, string>): Rule<string> =>
   (value) =>
     Result.mapError(check(value), (message) => [{ path: [], message }])
+
+/**
+ * A rule for names that a vendor takes as they are: 1 to `max` characters, no control characters, no space at either
+ * end (a vendor that trims it would seem to have set another name).
+ *
+ * @since 0.1.0
+ * @category rules
+ */
+export const freeText = ({ max }: { readonly max: number }): Rule<string> =>
+  text((value) => {
+    if (value.length === 0 || value.length > max) return Result.fail(`must be 1 to ${max} characters`)
+    if (value.trim() !== value) return Result.fail("must not begin or end with a space")
+    return /\p{Cc}/u.test(value) || !value.isWellFormed()
+      ? Result.fail("must not hold line breaks, other control characters, or half a surrogate pair")
+      : Result.succeed(value)
+  })
+
+/**
+ * A rule for the vendor's own options: decodes them strictly by `schema`, whose fields are those of `expected`, each with
+ * words for what it must be.
+ *
+ * @since 0.1.0
+ * @category rules
+ */
+export const options = <A extends object>(
+  schema: Schema.Codec<A>,
+  expected: { readonly [K in keyof A]-?: string }
+): ((value: unknown) => Result.Result<A, ReadonlyArray<Issue>>) => {
+  const decode = Schema.decodeUnknownResult(schema, { onExcessProperty: "error", errors: "all" })
+  const known: ReadonlyMap<string, string> = new Map(Object.entries(expected))
+  const fields = [...known.keys()].join(", ")
+  return (value) =>
+    Result.mapError(decode(value), () => {
+      // Which fields are wrong is asked of each alone: the schema's own messages may quote what they refuse.
+      if (!Predicate.isObject(value)) return [{ path: [], message: `must be an object of: ${fields}` }]
+      return Object.keys(value).flatMap((field) => {
+        const message = known.get(field)
+        if (message === undefined) {
+          return [{ path: [safePart(field)], message: `is not an option of this vendor: known are ${fields}` }]
+        }
+        return Result.isFailure(decode({ [field]: value[field] })) ? [{ path: [field], message }] : []
+      })
+    })
+}
+
+/**
+ * Removes a key at a vendor whose reply may leave open whether it did: then the key is read, and must be gone.
+ *
+ * @since 0.1.0
+ * @category removal
+ */
+export const removeAndVerify = (options: {
+  readonly provider: string
+  readonly remove: Effect.Effect<"removed" | "unclear", ApiKeyError>
+  readonly get: Effect.Effect<unknown, ApiKeyError>
+}): Effect.Effect<void, ApiKeyError> =>
+  Effect.flatMap(options.remove, (outcome) => {
+    if (outcome === "removed") return Effect.void
+    const message = "the reply does not say that the key was removed, and the key is still there"
+    const reason = new UnexpectedResponse({ problem: "body", issues: [{ path: [], message }] })
+    return Effect.matchEffect(options.get, {
+      onSuccess: () => Effect.fail(new ApiKeyError({ provider: options.provider, operation: "delete", reason })),
+      onFailure: (error) => (error.reason._tag === "KeyNotFound" ? Effect.void : Effect.fail(error))
+    })
+  })

@@ -56,7 +56,14 @@ export type {
    * @since 0.1.0
    * @category models
    */
-  Budgets
+  Budgets,
+  /**
+   * A budget of one endpoint's own.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  EndpointBudget
 } from "./internal/limiter.ts"
 
 /**
@@ -170,14 +177,21 @@ export interface Endpoint<Body, A> {
   /** Decodes what is needed of a 2xx reply, leniently. */
   readonly reply: Schema.Codec<A, unknown>
   /**
-   * Finds the secret in a mint's reply that `reply` cannot decode: in JSON of any shape, or in text that is no JSON. It
-   * must give nothing where it cannot be certain.
+   * Reads a 2xx reply that `reply` cannot decode: JSON of any shape, or text that is no JSON. At a mint it finds the
+   * secret, and must give nothing where it cannot be certain.
    */
   readonly salvage?: ((reply: unknown, body: Body) => Option.Option<A>) | undefined
   /** What a removal gives back when a repeat finds that an earlier attempt carried it out. */
   readonly gone?: (() => A) | undefined
-  /** What a status means here, where it differs from what it means everywhere; given the reply, if it is JSON. */
-  readonly errors?: Readonly<Record<number, (reply: unknown) => ApiKeyErrorReason>> | undefined
+  /** What a redirect means here, which is never followed; a failure unless given. */
+  readonly redirected?: (() => A) | undefined
+  /**
+   * What a status means here, where it differs from what it means everywhere; given the reply, if it is JSON. `undefined`
+   * is what it means everywhere.
+   */
+  readonly errors?: Readonly<Record<number, (reply: unknown) => ApiKeyErrorReason | undefined>> | undefined
+  /** A budget of this endpoint's own, on top of the account's. */
+  readonly budget?: Limiter.EndpointBudget | undefined
 }
 
 /**
@@ -214,6 +228,8 @@ export interface PreparedRequest<A> {
 export interface ProviderClient {
   readonly provider: string
   readonly account: string
+  /** The manager's credential, as a call would read it now; for vendors at which it may be one of the keys it manages. */
+  readonly credential: Effect.Effect<Redacted.Redacted<string>, ApiKeyError>
   /** An endpoint that may be repeated: calls it, with repeats by its safety. */
   readonly call: <Body, A>(
     endpoint: Endpoint<Body, A> & { readonly safety: Exclude<Safety, "mint"> }
@@ -335,7 +351,11 @@ const readText = (response: HttpClientResponse.HttpClientResponse, maxBytes: num
     )
   })
 
-const parseJson = (text: string): Result.Result<unknown, unknown> => Result.try((): unknown => JSON.parse(text))
+const parseJson = (text: string): Result.Result<unknown, unknown> =>
+  text === "" ? Result.succeed(undefined) : Result.try((): unknown => JSON.parse(text))
+
+const unexpectedShape = (error: Schema.SchemaError) => issuesOf(error, "missing or of an unexpected shape")
+const noJson = Result.fail([{ path: [], message: "not JSON" }])
 
 /** How long a 429 asks us to wait, bounded; the vendor's usual lockout where it does not say. */
 const lockoutOf = (response: HttpClientResponse.HttpClientResponse, usual: Duration.Duration, now: number) => {
@@ -445,8 +465,8 @@ export const make = Effect.fnUntraced(function* (
     const base = HttpClientRequest.make(method)(baseUrl.success, { acceptJson: true })
 
     const classify = (status: number, reply: unknown): ApiKeyErrorReason => {
-      const special = endpoint.errors?.[status]
-      if (special !== undefined) return special(reply)
+      const special = endpoint.errors?.[status]?.(reply)
+      if (special !== undefined) return special
       if (status === 401) return new AuthenticationFailed({ problem: "rejected" })
       if (status === 402 || status === 403) return new PermissionDenied()
       if (status === 408 || status >= 500) {
@@ -468,8 +488,13 @@ export const make = Effect.fnUntraced(function* (
         yield* limiter.close(retryAfter)
         return yield* fail(new RateLimited({ retryAfter, source: "provider" }), status)
       }
+      if (status >= 400) yield* limiter.countError
       // Fetch shows a redirect that it did not follow as status 0 in browsers.
-      if (status < 200 || (status >= 300 && status < 400)) return yield* fail(unusable(safety, "redirect"), status)
+      if (status < 200 || (status >= 300 && status < 400)) {
+        return endpoint.redirected === undefined
+          ? yield* fail(unusable(safety, "redirect"), status)
+          : endpoint.redirected()
+      }
       const ok = status < 300
       const text = yield* readText(response, maxReplyBytes).pipe(
         // What an error status means does not hang on its body.
@@ -479,15 +504,13 @@ export const make = Effect.fnUntraced(function* (
       const json = parseJson(Option.getOrElse(text, () => ""))
       const reply = Result.getOrUndefined(json)
       if (!ok) return yield* fail(classify(status, reply), status)
-      const decoded = decode(reply)
+      // No body at all may be a reply; text that is not JSON is never one, whatever is asked of it.
+      const decoded = Result.isSuccess(json) ? Result.mapError(decode(reply), unexpectedShape) : noJson
       if (Result.isSuccess(decoded)) return decoded.success
       const salvaged =
         endpoint.salvage?.(Result.isSuccess(json) ? reply : Option.getOrUndefined(text), body) ?? Option.none()
       if (Option.isSome(salvaged)) return salvaged.value
-      const issues = Result.isFailure(json)
-        ? [{ path: [], message: "not JSON" }]
-        : issuesOf(decoded.failure, "missing or of an unexpected shape")
-      return yield* fail(unusable(safety, "body", issues), status)
+      return yield* fail(unusable(safety, "body", decoded.failure), status)
     })
 
     /** The time-out of one attempt. A mint's holds even against a client that cannot be interrupted. */
@@ -509,7 +532,7 @@ export const make = Effect.fnUntraced(function* (
                 fail(new InvalidRequest({ source: "client", issues: issuesOf(error, "not acceptable here") }))
               )
         const path = yield* Effect.fromResult(fillPath(endpoint.path, params ?? {}))
-        yield* Effect.catch(limiter.admit, (reason) => fail(reason))
+        yield* Effect.catch(limiter.admit(endpoint.budget), (reason) => fail(reason))
         // After the wait: the credential may have been rotated meanwhile.
         const credential = yield* readCredential
         const [name, value] = options.authorization(credential)
@@ -557,6 +580,10 @@ export const make = Effect.fnUntraced(function* (
   return {
     provider,
     account,
+    credential: readCredential.pipe(
+      Effect.map((credential) => Redacted.make(credential)),
+      Effect.mapError(({ reason }) => new ApiKeyError({ provider, operation: "apiKey", reason }))
+    ),
     call: (endpoint) => {
       const { prepare, toError } = attempt(endpoint)
       return (request) =>

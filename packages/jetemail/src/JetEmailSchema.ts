@@ -6,13 +6,14 @@
  *
  * @since 0.1.0
  */
+import * as WireValue from "@effect-api-keys/core/WireValue"
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { isPlainToken, looksLikeToken } from "./internal/token.ts"
+import { looksLikeToken } from "./internal/token.ts"
 import { checkDomain, checkIp, checkName } from "./internal/validators.ts"
 
 /**
@@ -119,7 +120,9 @@ export const TokenRequest = Schema.Struct({ token: Token }).pipe(Schema.encodeKe
  */
 export const TokenReply = Schema.Struct({
   success: Schema.optionalKey(Schema.Literal(true)),
-  token: Schema.RedactedFromValue(Schema.String.check(Schema.makeFilter(isPlainToken)), { disallowEncode: true })
+  token: Schema.RedactedFromValue(Schema.String.check(Schema.makeFilter(WireValue.isPlainSecret)), {
+    disallowEncode: true
+  })
 }).pipe(Schema.encodeKeys({ token: "api_token" }))
 
 /**
@@ -149,22 +152,11 @@ export const salvageToken = (
 
 const tokensOfText = (text: string): ReadonlyArray<string> =>
   Array.from(text.matchAll(/"api_token"\s{0,8}:\s{0,8}"([^"\\]{1,512})"/g), ([, token = ""]) => token).filter(
-    isPlainToken
+    WireValue.isPlainSecret
   )
 
-const tokensOfJson = (reply: unknown): ReadonlyArray<string> => {
-  if (Predicate.isObject(reply) && reply.success === false) return []
-  const found: Array<string> = []
-  const visit = (value: unknown, depth: number): void => {
-    if (Predicate.isString(value)) {
-      if (looksLikeToken(value)) found.push(value)
-    } else if (depth < 4 && Predicate.isObjectOrArray(value)) {
-      for (const inner of Object.values(value)) visit(inner, depth + 1)
-    }
-  }
-  visit(reply, 0)
-  return found
-}
+const tokensOfJson = (reply: unknown): ReadonlyArray<string> =>
+  Predicate.isObject(reply) && reply.success === false ? [] : WireValue.stringsIn(reply).filter(looksLikeToken)
 
 /** A row of the list, whatever it is: one that cannot be read must not hide the others. */
 const Row = Schema.Unknown
@@ -212,57 +204,43 @@ export interface JetEmailKey {
 
 const parseJson = (text: string): unknown => Result.getOrUndefined(Result.try((): unknown => JSON.parse(text)))
 
-const readString = (value: unknown): Option.Option<string> =>
-  Predicate.isString(value) && value !== "" ? Option.some(value) : Option.none()
-
 /** A uuid and nothing else: it stands in handles, which are printed. */
 const readUuid = (value: unknown): Option.Option<string> =>
-  Option.filter(readString(value), (text) => /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text))
+  Option.filter(WireValue.readString(value), (text) => /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text))
 
 const readToken = (value: unknown): JetEmailKey["token"] =>
-  Option.map(Option.filter(readString(value), isPlainToken), (token) => Redacted.make(token))
-
-const readNumber = (value: unknown): Option.Option<number> => {
-  const number = Predicate.isString(value) && value.trim() !== "" ? Number(value) : value
-  return Predicate.isNumber(number) && Number.isFinite(number) ? Option.some(number) : Option.none()
-}
+  Option.map(Option.filter(WireValue.readString(value), WireValue.isPlainSecret), (token) => Redacted.make(token))
 
 /** `null` is no quota, as 0 is. Source: the vendor's own command line reads it so. */
-const readQuota = (value: unknown): Option.Option<number> => (value === null ? Option.some(0) : readNumber(value))
-
-const readBoolean = (value: unknown): Option.Option<boolean> =>
-  value === true || value === 1
-    ? Option.some(true)
-    : value === false || value === 0
-      ? Option.some(false)
-      : Option.none()
+const readQuota = (value: unknown): Option.Option<number> =>
+  value === null ? Option.some(0) : WireValue.readNumber(value)
 
 /** A list, or the same as a string of JSON, as the older documents have it. */
-const readStrings = (value: unknown): Option.Option<ReadonlyArray<string>> => {
-  const list = Predicate.isString(value) ? parseJson(value) : value
-  return Array.isArray(list) && list.every(Predicate.isString) ? Option.some(list) : Option.none()
-}
+const readStrings = (value: unknown): Option.Option<ReadonlyArray<string>> =>
+  WireValue.readStrings(Predicate.isString(value) ? parseJson(value) : value)
 
 /** 0 and 1 are what a status is set by, and some vendors' lists show what was set. */
 const readStatus = (value: unknown): string =>
-  value === 1 ? "active" : value === 0 ? "disabled" : Option.getOrElse(readString(value), () => "unknown")
+  value === 1 ? "active" : value === 0 ? "disabled" : Option.getOrElse(WireValue.readString(value), () => "unknown")
 
 /** Seconds and milliseconds, as numbers and as strings, stand side by side in one object; no date is below 1973 in ms. */
 const readDate = (value: unknown): Option.Option<DateTime.Utc> =>
-  Option.flatMap(readNumber(value), (number) => DateTime.make(Math.abs(number) < 1e11 ? number * 1000 : number))
+  Option.flatMap(WireValue.readNumber(value), (number) =>
+    DateTime.make(Math.abs(number) < 1e11 ? number * 1000 : number)
+  )
 
 const readKey = (given: unknown): JetEmailKey => {
-  const row = Predicate.isObject(given) ? given : {}
+  const row = WireValue.readObject(given)
   return {
     token: readToken(row.api_token),
     uuid: readUuid(row.uuid),
-    name: readString(row.name),
+    name: WireValue.readString(row.name),
     status: readStatus(row.status),
-    allowAllDomains: readBoolean(row.allowAllDomains),
+    allowAllDomains: WireValue.readBoolean(row.allowAllDomains),
     approvedDomains: readStrings(row.approvedDomains),
     ipRestrictions: readStrings(row.ipRestrictions),
     quota: readQuota(row.quota),
-    usage: readNumber(row.usage),
+    usage: WireValue.readNumber(row.usage),
     createdAt: readDate(row.created_date),
     modifiedAt: readDate(row.last_modified)
   }

@@ -21,6 +21,17 @@ export interface Budgets {
   readonly urgent: Budget
   /** How long nothing is sent after a 429 that does not say `Retry-After`. */
   readonly lockout: Duration.Input
+  /**
+   * How many error replies (400 and above, but 429) the vendor is asked to give before all but urgent calls are held
+   * back for a while; for vendors that shut out those who cause many. Left out for no such limit.
+   */
+  readonly errors?: Budget | undefined
+}
+
+/** A budget of one endpoint's own, on top of the account's: exactly `limit` calls in any `window`, however they fall. */
+export interface EndpointBudget extends Budget {
+  /** Names the budget: endpoints of the same name share it. */
+  readonly name: string
 }
 
 /** Marks calls that may use the reserve; set by the service around `revoke` and `disable`. */
@@ -30,14 +41,16 @@ export const Urgent = Context.Reference<boolean>("@effect-api-keys/core/internal
 
 /** Guards one account: no call leaves without a token, and none at all while the vendor has locked the account. */
 export interface Limiter {
-  /** Waits for a token, at most `maxWait`; one token is one HTTP attempt. */
-  readonly admit: Effect.Effect<void, ApiKeyErrorReason>
+  /** Waits for a token, and for a place in the endpoint's own budget, at most `maxWait`; one token is one HTTP attempt. */
+  readonly admit: (own?: EndpointBudget) => Effect.Effect<void, ApiKeyErrorReason>
+  /** Counts an error reply. */
+  readonly countError: Effect.Effect<void>
   /** Lets nothing out until `retryAfter` has passed. */
   readonly close: (retryAfter: Duration.Duration) => Effect.Effect<void>
 }
 
 /** No limits at all. */
-export const unlimited: Limiter = { admit: Effect.void, close: () => Effect.void }
+export const unlimited: Limiter = { admit: () => Effect.void, countError: Effect.void, close: () => Effect.void }
 
 /** How long a store may take: a call, and an urgent one above all, must not hang with it. */
 const storeTimeout = Duration.seconds(3)
@@ -51,7 +64,7 @@ const storeDown = Effect.suspend(() =>
 const memoryStore = Effect.map(Layer.build(RateLimiter.layerStoreMemory), Context.get(RateLimiter.RateLimiterStore))
 
 /**
- * Two token buckets and a gate, on Effect's `RateLimiterStore`: the one from the context, else one in memory.
+ * Two token buckets, a gate, a count of errors and the endpoints' own budgets, on Effect's `RateLimiterStore`: the one from the context, else one in memory.
  *
  * The gate is a fixed window of one token that lasts as long as the lockout: taken on a 429, and looked at with a
  * request for no tokens. So it is shared by every process that shares the store, like the buckets.
@@ -116,31 +129,79 @@ export const make = Effect.fnUntraced(function* (options: {
     return Duration.min(ordinary, yield* take("urgent", options.budgets.urgent))
   })
 
-  const wait = Effect.gen(function* () {
-    const shut = yield* gate
-    return Duration.isZero(shut) ? yield* token : shut
+  const { errors } = options.budgets
+  const errorsKey = `${prefix}/errors`
+
+  /** How long calls are held back because of the errors that the vendor has given; zero where they are few. */
+  const afterErrors =
+    errors === undefined
+      ? Effect.succeed(Duration.zero)
+      : Effect.gen(function* () {
+          if (yield* Urgent) return Duration.zero
+          const seen = yield* consume({ algorithm: "fixed-window", key: errorsKey, ...errors, tokens: 0 })
+          return seen.remaining > 0 ? Duration.zero : Duration.max(seen.resetAfter, Duration.millis(1))
+        })
+
+  const countError =
+    errors === undefined
+      ? Effect.void
+      : consume({ algorithm: "fixed-window", key: errorsKey, ...errors }).pipe(
+          // It is full, or the store is down: the next call will see either.
+          Effect.ignore
+        )
+
+  /**
+   * Takes a place in an endpoint's own budget: each place is a window of one call, so that no window at all holds more
+   * than there are places. How long until one is free; zero when one was taken.
+   */
+  const place = Effect.fnUntraced(function* ({ limit, name, window }: EndpointBudget) {
+    let soonest: Duration.Duration | undefined
+    for (let index = 0; index < limit; index++) {
+      const key = `${prefix}/${name}/${index}`
+      const busy = yield* consume({ algorithm: "fixed-window", key, limit: 1, window }).pipe(
+        Effect.as(undefined),
+        Effect.catchReason("RateLimiterError", "RateLimitExceeded", ({ retryAfter }) => Effect.succeed(retryAfter))
+      )
+      if (busy === undefined) return Duration.zero
+      soonest = soonest === undefined ? busy : Duration.min(soonest, busy)
+    }
+    return Duration.max(soonest ?? Duration.zero, Duration.millis(1))
   })
 
-  const admit = Effect.gen(function* () {
-    const deadline = (yield* Clock.currentTimeMillis) + Duration.toMillis(options.maxWait)
-    while (true) {
-      const delay = yield* wait
-      if (Duration.isZero(delay)) return
-      if ((yield* Clock.currentTimeMillis) + Duration.toMillis(delay) > deadline) {
-        return yield* new RateLimited({ retryAfter: delay, source: "limiter" })
-      }
-      yield* Effect.sleep(delay)
+  /** How long until a call may leave. A token is kept while its call waits for a place, which is taken last. */
+  const wait = Effect.fnUntraced(function* (own: EndpointBudget | undefined, held: { token: boolean }) {
+    const shut = Duration.max(yield* gate, yield* afterErrors)
+    if (!Duration.isZero(shut)) return shut
+    if (!held.token) {
+      const delay = yield* token
+      if (!Duration.isZero(delay)) return delay
+      held.token = true
     }
-  }).pipe(
-    // A store that is down must not keep a leaked key alive; ordinary work waits for it.
-    Effect.catchTag("RateLimiterError", () =>
-      Effect.flatMap(Urgent, (urgent) =>
-        urgent
-          ? Effect.logWarning("the rate limiter's store did not answer; the urgent call goes out without a token")
-          : Effect.fail(new ProviderUnavailable({ problem: "limiter", sent: false }))
+    return own === undefined ? Duration.zero : yield* place(own)
+  })
+
+  const admit: Limiter["admit"] = (own) =>
+    Effect.gen(function* () {
+      const deadline = (yield* Clock.currentTimeMillis) + Duration.toMillis(options.maxWait)
+      const held = { token: false }
+      while (true) {
+        const delay = yield* wait(own, held)
+        if (Duration.isZero(delay)) return
+        if ((yield* Clock.currentTimeMillis) + Duration.toMillis(delay) > deadline) {
+          return yield* new RateLimited({ retryAfter: delay, source: "limiter" })
+        }
+        yield* Effect.sleep(delay)
+      }
+    }).pipe(
+      // A store that is down must not keep a leaked key alive; ordinary work waits for it.
+      Effect.catchTag("RateLimiterError", () =>
+        Effect.flatMap(Urgent, (urgent) =>
+          urgent
+            ? Effect.logWarning("the rate limiter's store did not answer; the urgent call goes out without a token")
+            : Effect.fail(new ProviderUnavailable({ problem: "limiter", sent: false }))
+        )
       )
     )
-  )
 
   const close = (retryAfter: Duration.Duration) =>
     Effect.gen(function* () {
@@ -152,5 +213,5 @@ export const make = Effect.fnUntraced(function* (options: {
       )
     )
 
-  return { admit, close }
+  return { admit, countError, close }
 })

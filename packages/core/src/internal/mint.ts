@@ -69,19 +69,28 @@ export const make = (
       )
     })
 
-  /** Sends a mint; a reply without an address or a secret is no reply. */
-  const sendMint = (verb: Verb, handle: string | undefined, send: PreparedMint["send"], old?: string) =>
-    Effect.flatMap(label(verb, handle)(send), (minted) => {
+  /**
+   * Sends a mint; a reply without a secret is no reply, and one that names a new key without its secret is of a key that
+   * nobody can hold.
+   */
+  const sendMint = Effect.fnUntraced(function* (
+    verb: Verb,
+    handle: string | undefined,
+    send: PreparedMint["send"],
+    old?: string
+  ): Effect.fn.Return<Minted, ApiKeyError> {
+    const minted = yield* label(verb, handle)(send)
+    if (minted.address === "" || minted.address === old) {
       const message =
-        minted.secret === "" || minted.address === ""
-          ? "the reply holds no secret"
-          : minted.address === old
-            ? "the reply names the old secret as the new one"
-            : undefined
-      if (message === undefined) return Effect.succeed(minted)
+        minted.address === old ? "the reply names the old secret as the new one" : "the reply holds no secret"
       const reason = new OutcomeUnknown({ problem: "reply", issues: [{ path: [], message }] })
-      return Effect.fail(failure(verb, reason, handle))
-    })
+      return yield* failure(verb, reason, handle)
+    }
+    if (minted.secret !== "") return minted
+    const issued = driver.handle(minted.address)
+    const revoked = yield* takeBack(verb, minted.address, issued)
+    return yield* failure(verb, new PartiallyApplied({ applied: [], missing: ["secret"], revoked }), issued)
+  })
 
   const log = (level: "Warn" | "Error", message: string, verb: Verb, handle: string | undefined) =>
     Effect.logWithLevel(level)(message).pipe(
@@ -235,9 +244,9 @@ export const make = (
     call: Call
   ): Effect.fn.Return<IssuedKey, E | ApiKeyError, R> {
     if (driver.mint === undefined) return yield* unsupported("create", "create")
-    const spec = yield* checked("create", undefined, Validate.checkSpec(driver, defaults, input))
+    const asked = yield* checked("create", undefined, Validate.checkSpec(driver, defaults, input))
     const deliver = yield* checkDeliver("create", undefined, options)
-    const { send } = yield* label("create")(driver.mint(spec))
+    const { send, spec = asked } = yield* label("create")(driver.mint(asked))
     return yield* inRegion<IssuedKey, E, R>({
       verb: "create",
       call,

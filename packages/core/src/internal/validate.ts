@@ -120,15 +120,15 @@ const checkOptions = (
     return Result.fail([{ path: [], message: "must be an object of vendors' namespaces" }])
   const own = value[driver.provider]
   if (own === undefined) return Result.succeed(Option.none())
+  // Nothing in it is nothing said: a patch of it alone is empty.
+  if (Predicate.isObject(own) && Object.keys(own).length === 0) return Result.succeed(Option.none())
   if (driver.options !== undefined) {
     return Result.mapBoth(driver.options(own), {
       onSuccess: Option.some,
       onFailure: (issues) => under(driver.provider, issues)
     })
   }
-  return Predicate.isObject(own) && Object.keys(own).length === 0
-    ? Result.succeed(Option.none())
-    : Result.fail([{ path: [driver.provider], message: "this vendor has no options of its own" }])
+  return Result.fail([{ path: [driver.provider], message: "this vendor has no options of its own" }])
 }
 
 export const checkSpec = (driver: ApiKeyDriver, defaults: Partial<Restrictions>, input: unknown): Checked<MintSpec> =>

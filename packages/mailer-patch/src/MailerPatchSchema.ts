@@ -1,0 +1,333 @@
+/**
+ * SMTP2GO's wire: what its endpoints for API keys take and give.
+ *
+ * Requests are strict and replies lenient. Source of every field: the vendor's page "Patch an API key" and its OpenAPI
+ * document, version 3.0.4.
+ *
+ * @since 0.1.0
+ */
+import * as WireValue from "@effect-api-keys/core/WireValue"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import { isWholeKey, looksLikeKey, usernameLength, usernameOf } from "./internal/secret.ts"
+
+// -----------------------------------------------------------------------------
+// requests
+// -----------------------------------------------------------------------------
+
+const Key = Schema.RedactedFromValue(Schema.String.check(Schema.makeFilter(isWholeKey)))
+const Positive = Schema.Int.check(Schema.isGreaterThan(0))
+
+/**
+ * The statuses of a key, `allowed`, `blocked` and `sandbox`: any may follow any.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const Status = Schema.Literals(["allowed", "blocked", "sandbox"])
+
+const fields = {
+  description: Schema.optionalKey(Schema.String),
+  customRatelimit: Schema.optionalKey(Schema.Boolean),
+  customRatelimitValue: Schema.optionalKey(Positive),
+  customRatelimitPeriod: Schema.optionalKey(Schema.NonEmptyString),
+  ipPool: Schema.optionalKey(Positive),
+  feedbackEnabled: Schema.optionalKey(Schema.Boolean),
+  feedbackHtml: Schema.optionalKey(Schema.String),
+  feedbackText: Schema.optionalKey(Schema.String),
+  openTrackingEnabled: Schema.optionalKey(Schema.Boolean),
+  clickTrackingEnabled: Schema.optionalKey(Schema.Boolean),
+  archiveEnabled: Schema.optionalKey(Schema.Boolean),
+  auditEmail: Schema.optionalKey(Schema.String),
+  bounceNotifications: Schema.optionalKey(Schema.NonEmptyString),
+  status: Schema.optionalKey(Status),
+  endpoints: Schema.optionalKey(Schema.NonEmptyArray(Schema.NonEmptyString)),
+  subaccountId: Schema.optionalKey(Schema.NonEmptyString)
+}
+
+const wireNames = {
+  ipPool: "ip_pool",
+  feedbackEnabled: "feedback_enabled",
+  feedbackHtml: "feedback_html",
+  feedbackText: "feedback_text",
+  openTrackingEnabled: "open_tracking_enabled",
+  clickTrackingEnabled: "click_tracking_enabled",
+  archiveEnabled: "archive_enabled",
+  auditEmail: "audit_email",
+  bounceNotifications: "bounce_notifications",
+  customRatelimit: "custom_ratelimit",
+  customRatelimitValue: "custom_ratelimit_value",
+  customRatelimitPeriod: "custom_ratelimit_period",
+  subaccountId: "subaccount_id"
+} as const
+
+/** The vendor drops value and period, without a word, where the switch is not on in the same request. */
+const limitIsWhole = (request: {
+  readonly customRatelimit?: boolean
+  readonly customRatelimitValue?: number
+  readonly customRatelimitPeriod?: string
+}): boolean => {
+  const parts = [request.customRatelimitValue, request.customRatelimitPeriod]
+  return parts.every((part) => (part !== undefined) === (request.customRatelimit === true))
+}
+
+/**
+ * The body of `POST /api_keys/add`. A value and a period stand in it together with `customRatelimit: true`, or not at all.
+ *
+ * @since 0.1.0
+ * @category requests
+ */
+export const AddRequest = Schema.Struct(fields).pipe(
+  Schema.encodeKeys(wireNames),
+  Schema.check(Schema.makeFilter(limitIsWhole))
+)
+
+/**
+ * The body of `PATCH /api_keys/edit`: what is left out stays as it is. (`POST` to the same path resets it, and is not used.)
+ *
+ * @since 0.1.0
+ * @category requests
+ */
+export const EditRequest = Schema.Struct({ id: Key, ...fields }).pipe(
+  Schema.encodeKeys(wireNames),
+  Schema.check(Schema.makeFilter(limitIsWhole))
+)
+
+/**
+ * The body of `POST /api_keys/view`: one key by its secret, or all.
+ *
+ * @since 0.1.0
+ * @category requests
+ */
+export const ViewRequest = Schema.Struct({
+  id: Schema.optionalKey(Key),
+  search: Schema.optionalKey(Schema.NonEmptyString),
+  subaccountId: fields.subaccountId
+}).pipe(Schema.encodeKeys({ subaccountId: "subaccount_id" }))
+
+/**
+ * The body of `POST /api_keys/remove`.
+ *
+ * @since 0.1.0
+ * @category requests
+ */
+export const RemoveRequest = Schema.Struct({ id: Key, subaccountId: fields.subaccountId }).pipe(
+  Schema.encodeKeys({ subaccountId: "subaccount_id" })
+)
+
+/**
+ * The body of `POST /api_keys/permissions`: none.
+ *
+ * @since 0.1.0
+ * @category requests
+ */
+export const PermissionsRequest = Schema.Struct({})
+
+// -----------------------------------------------------------------------------
+// replies
+// -----------------------------------------------------------------------------
+
+/**
+ * A key as SMTP2GO shows it. What a reply does not show, or in no shape we can read, is none; `null` is what it shows as
+ * not set.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface MailerPatchKey {
+  /** The key itself, in the reply to `add`; elsewhere the vendor masks it. */
+  readonly key: Option.Option<Redacted.Redacted<string>>
+  /** `api-` and twelve characters: what the vendor's reports call the key. Not secret, and no endpoint takes it. */
+  readonly username: Option.Option<string>
+  readonly description: Option.Option<string | null>
+  readonly customRatelimit: Option.Option<boolean>
+  /** E-mails in each `customRatelimitPeriod`. */
+  readonly customRatelimitValue: Option.Option<number>
+  readonly customRatelimitPeriod: Option.Option<string>
+  readonly ipPool: Option.Option<number | null>
+  readonly feedbackEnabled: Option.Option<boolean | null>
+  readonly feedbackHtml: Option.Option<string | null>
+  readonly feedbackText: Option.Option<string | null>
+  readonly openTrackingEnabled: Option.Option<boolean | null>
+  readonly clickTrackingEnabled: Option.Option<boolean | null>
+  readonly archiveEnabled: Option.Option<boolean | null>
+  readonly auditEmail: Option.Option<string | null>
+  readonly bounceNotifications: Option.Option<string | null>
+  /** `allowed`, `blocked`, `sandbox`, or a word we do not know yet; `unknown` where none is shown. */
+  readonly status: string
+  readonly endpoints: Option.Option<ReadonlyArray<string>>
+  /** Whether the vendor itself has blocked the key from sending; its values are not documented. */
+  readonly sendingStatus: Option.Option<string>
+}
+
+type Reader<A> = (value: unknown) => Option.Option<A>
+
+const orNull =
+  <A>(read: Reader<A>): Reader<A | null> =>
+  (value) =>
+    value === null ? Option.some(null) : read(value)
+
+const readText: Reader<string> = Option.liftPredicate(Predicate.isString)
+
+const readKey = (given: unknown): MailerPatchKey => {
+  const row = WireValue.readObject(given)
+  const shown = WireValue.readString(row.api_key)
+  // What stands before the mask, where that is a whole username.
+  const unmasked = Option.flatMap(shown, (text) => {
+    const [visible = ""] = text.split("*")
+    return visible.length >= usernameLength ? Option.some(usernameOf(visible)) : Option.none()
+  })
+  return {
+    key: Option.map(Option.filter(shown, isWholeKey), (key) => Redacted.make(key)),
+    username: Option.orElse(
+      // Printed everywhere, so nothing longer passes for one.
+      Option.filter(WireValue.readString(row.username), (name) => name.length <= usernameLength),
+      () => unmasked
+    ),
+    description: orNull(readText)(row.description),
+    customRatelimit: WireValue.readBoolean(row.custom_rate_limit ?? row.custom_ratelimit),
+    customRatelimitValue: WireValue.readNumber(row.custom_ratelimit_value ?? row.custom_rate_limit_value),
+    customRatelimitPeriod: WireValue.readString(row.custom_ratelimit_period ?? row.custom_rate_limit_period),
+    ipPool: orNull(WireValue.readNumber)(row.ippool === undefined ? row.ip_pool : row.ippool),
+    feedbackEnabled: orNull(WireValue.readBoolean)(row.feedback_enabled),
+    feedbackHtml: orNull(readText)(row.feedback_html),
+    feedbackText: orNull(readText)(row.feedback_text),
+    openTrackingEnabled: orNull(WireValue.readBoolean)(row.open_tracking_enabled),
+    clickTrackingEnabled: orNull(WireValue.readBoolean)(row.click_tracking_enabled),
+    archiveEnabled: orNull(WireValue.readBoolean)(row.archive_enabled),
+    auditEmail: orNull(readText)(row.audit_email),
+    bounceNotifications: orNull(readText)(row.bounce_notifications),
+    status: Option.getOrElse(WireValue.readString(row.status), () => "unknown"),
+    endpoints: WireValue.readStrings(row.endpoints),
+    sendingStatus: WireValue.readString(row.sending_status)
+  }
+}
+
+/** What the vendor says in an error, in either of its shapes: beside `request_id`, or within `data`. */
+interface Refusal {
+  /** Without the prefix that every code has. */
+  readonly code: string
+  readonly text: string
+  /** The fields that did not validate, by their names on the wire. */
+  readonly fields: ReadonlyArray<string>
+}
+
+const fieldsOf = (errors: unknown): ReadonlyArray<string> =>
+  (Array.isArray(errors) ? errors : [errors]).flatMap((error) =>
+    Option.toArray(WireValue.readString(WireValue.readObject(error).fieldname))
+  )
+
+/**
+ * The refusal in a reply of any status; none where it is not the vendor's own.
+ *
+ * @since 0.1.0
+ * @category replies
+ */
+export const readRefusal = (reply: unknown): Option.Option<Refusal> => {
+  const root = WireValue.readObject(reply)
+  const refusal = [WireValue.readObject(root.data), root].find(({ error, error_code }) =>
+    Option.isSome(Option.orElse(WireValue.readString(error_code), () => WireValue.readString(error)))
+  )
+  return Option.map(Option.fromUndefinedOr(refusal), ({ error, error_code, field_validation_errors }) => ({
+    code: Option.getOrElse(WireValue.readString(error_code), () => "").replace(/^E_ApiResponseCodes\./, ""),
+    text: Option.getOrElse(WireValue.readString(error), () => ""),
+    fields: fieldsOf(field_validation_errors ?? root.field_validation_errors)
+  }))
+}
+
+/** The items of a reply: of an array or of one object, each perhaps in an envelope of its own, as the vendor's schema has it. */
+const itemsOf = (reply: unknown): ReadonlyArray<unknown> | undefined => {
+  if (Option.isSome(readRefusal(reply))) return undefined
+  const { data } = WireValue.readObject(reply)
+  if (!Predicate.isObjectOrArray(data)) return undefined
+  const items: ReadonlyArray<unknown> = Array.isArray(data) ? data : [data]
+  return items.map((item) => {
+    const inner = WireValue.readObject(item).data
+    return Predicate.isObject(inner) ? inner : item
+  })
+}
+
+/**
+ * A reply that holds keys. An error is none, whatever its status.
+ *
+ * @since 0.1.0
+ * @category replies
+ */
+export const KeysReply = Schema.Unknown.check(Schema.makeFilter((reply) => itemsOf(reply) !== undefined))
+
+/**
+ * The keys of a reply.
+ *
+ * @since 0.1.0
+ * @category replies
+ */
+export const readKeys = (reply: unknown): ReadonlyArray<MailerPatchKey> => (itemsOf(reply) ?? []).map(readKey)
+
+/** The first key of a reply, or one of which nothing is known. */
+const firstKey = (reply: unknown): MailerPatchKey => readKeys(reply)[0] ?? readKey(undefined)
+
+/**
+ * The reply to `add`: exactly one key, and whole.
+ *
+ * @since 0.1.0
+ * @category replies
+ */
+export const NewKeyReply = Schema.Unknown.check(
+  Schema.makeFilter((reply) => readKeys(reply).length === 1 && Option.isSome(firstKey(reply).key))
+)
+
+/**
+ * The new key of a reply to `add`.
+ *
+ * @since 0.1.0
+ * @category replies
+ */
+export const readNewKey = (reply: typeof NewKeyReply.Type): MailerPatchKey => firstKey(reply)
+
+/**
+ * Finds the key in a reply to `add` that is not of the documented shape: in JSON the one string that looks like a key, in
+ * text that is no JSON the one whole value of an `api_key`. Gives a reply that is of that shape.
+ *
+ * @since 0.1.0
+ * @category replies
+ */
+export const salvageKey = (reply: unknown): Option.Option<typeof NewKeyReply.Type> => {
+  if (Option.isSome(readRefusal(reply))) return Option.none()
+  const candidates = Predicate.isString(reply)
+    ? Array.from(reply.matchAll(/"api_key"\s{0,8}:\s{0,8}"([^"\\]{1,512})"/g), ([, key = ""]) => key)
+    : WireValue.stringsIn(reply)
+  const [key, ...others] = new Set(candidates.filter(looksLikeKey))
+  return key === undefined || others.length > 0 ? Option.none() : Option.some({ data: [{ api_key: key }] })
+}
+
+/**
+ * The reply to a call of `remove`: any JSON that is no error. What it looks like is not documented.
+ *
+ * @since 0.1.0
+ * @category replies
+ */
+export const Removed = Schema.Unknown.check(
+  Schema.makeFilter((reply) => Predicate.isObject(reply) && Option.isNone(readRefusal(reply)))
+)
+
+/**
+ * The reply to `permissions`: the endpoints that the calling key may use.
+ *
+ * @since 0.1.0
+ * @category replies
+ */
+export const PermissionsReply = Schema.Struct({ data: Schema.Array(Schema.String) })
+
+/**
+ * Whether a key that is shown can be the one with this secret: by its username, or else by what is left of it.
+ *
+ * @since 0.1.0
+ * @category replies
+ */
+export const isKey = (shown: MailerPatchKey, secret: string): boolean =>
+  Option.match(shown.key, {
+    onSome: (key) => Redacted.value(key) === secret,
+    onNone: () => Option.exists(shown.username, (username) => username === usernameOf(secret))
+  })

@@ -1,0 +1,6 @@
+/**
+ * SMTP2GO in memory, for tests of the programs that use it.
+ *
+ * @since 0.1.0
+ */
+export * as MailerPatchSandbox from "./MailerPatchSandbox.ts"

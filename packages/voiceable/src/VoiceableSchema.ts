@@ -1,0 +1,236 @@
+/**
+ * Voiceable's wire: what its endpoints for API keys take and give.
+ *
+ * Requests are strict and replies lenient. Sources: the vendor's pages "Update API Key", "Create API Key", "Get API Key" and
+ * "List API Keys", and the client of the vendor's own dashboard where they are silent.
+ *
+ * @since 0.1.0
+ */
+import * as WireValue from "@effect-api-keys/core/WireValue"
+import type * as DateTime from "effect/DateTime"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+
+// -----------------------------------------------------------------------------
+// requests
+// -----------------------------------------------------------------------------
+
+/**
+ * The kinds of a key: `private` for servers, `public` for what runs in browsers.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const KeyType = Schema.Literals(["private", "public"])
+
+const changes = {
+  name: Schema.optionalKey(Schema.NonEmptyString),
+  /** `[]` is every origin. */
+  allowedOrigins: Schema.optionalKey(Schema.Array(Schema.NonEmptyString)),
+  /** `[]` is every assistant. */
+  allowedAssistants: Schema.optionalKey(Schema.Array(Schema.NonEmptyString))
+}
+
+const wireNames = { allowedOrigins: "allowed_origins", allowedAssistants: "allowed_assistants" } as const
+
+/** Every body is one `api_key`. */
+const enveloped = <S extends Schema.Top>(key: S) =>
+  Schema.Struct({ apiKey: key }).pipe(Schema.encodeKeys({ apiKey: "api_key" }))
+
+/**
+ * The body of `POST /api_keys`.
+ *
+ * @since 0.1.0
+ * @category requests
+ */
+export const CreateRequest = enveloped(
+  Schema.Struct({
+    ...changes,
+    name: Schema.NonEmptyString,
+    keyType: KeyType,
+    transientAssistant: Schema.optionalKey(Schema.Boolean)
+  }).pipe(Schema.encodeKeys({ ...wireNames, keyType: "key_type", transientAssistant: "transient_assistant" }))
+)
+
+/**
+ * The body of `PUT /api_keys/:id`. Despite the method, what is left out stays as it is.
+ *
+ * @since 0.1.0
+ * @category requests
+ */
+export const UpdateRequest = enveloped(Schema.Struct(changes).pipe(Schema.encodeKeys(wireNames)))
+
+// -----------------------------------------------------------------------------
+// replies
+// -----------------------------------------------------------------------------
+
+/**
+ * A key as Voiceable shows it; what a reply does not show, or in no shape we can read, is none.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface VoiceableKey {
+  /** What the vendor knows the key by; a whole number, as text. Not secret. */
+  readonly id: Option.Option<string>
+  /** The secret, in the reply to a create. Elsewhere the vendor's page says that it is `null`; its dashboard reads it. */
+  readonly keyValue: Option.Option<Redacted.Redacted<string>>
+  readonly name: Option.Option<string>
+  /** `private` or `public`, or a word that we do not know yet. */
+  readonly keyType: Option.Option<string>
+  /** Empty is every origin. */
+  readonly allowedOrigins: Option.Option<ReadonlyArray<string>>
+  /** Ids of assistants; empty is every assistant. */
+  readonly allowedAssistants: Option.Option<ReadonlyArray<string>>
+  readonly transientAssistant: Option.Option<boolean>
+  readonly createdAt: Option.Option<DateTime.Utc>
+  readonly updatedAt: Option.Option<DateTime.Utc>
+}
+
+const readId = (value: unknown): Option.Option<string> =>
+  Option.map(
+    Option.filter(WireValue.readNumber(value), (id) => Number.isSafeInteger(id) && id > 0),
+    String
+  )
+
+/** Ids of assistants: strings by the vendor's page, and perhaps numbers, as ids are elsewhere. */
+const readAssistants = (value: unknown): Option.Option<ReadonlyArray<string>> =>
+  WireValue.readStrings(
+    Array.isArray(value) ? value.map((id: unknown) => (Predicate.isNumber(id) ? String(id) : id)) : value
+  )
+
+const readKey = (given: unknown): VoiceableKey => {
+  const row = WireValue.readObject(given)
+  return {
+    id: readId(row.id),
+    keyValue: Option.map(Option.filter(WireValue.readString(row.key_value), WireValue.isPlainSecret), (secret) =>
+      Redacted.make(secret)
+    ),
+    name: WireValue.readString(row.name),
+    keyType: WireValue.readString(row.key_type),
+    allowedOrigins: WireValue.readStrings(row.allowed_origins),
+    allowedAssistants: readAssistants(row.allowed_assistants),
+    transientAssistant: WireValue.readBoolean(row.transient_assistant),
+    createdAt: WireValue.readIsoDate(row.created_at),
+    updatedAt: WireValue.readIsoDate(row.updated_at)
+  }
+}
+
+/** What an envelope holds, or the reply itself where it has none. */
+const dataOf = (reply: unknown): unknown => {
+  const { data } = WireValue.readObject(reply)
+  return data === undefined ? reply : data
+}
+
+/**
+ * A reply that holds one key, which says at least its id.
+ *
+ * @since 0.1.0
+ * @category replies
+ */
+export const KeyReply = Schema.Unknown.check(
+  Schema.makeFilter((reply) => Option.isSome(readId(WireValue.readObject(dataOf(reply)).id)))
+)
+
+/**
+ * The key of a reply.
+ *
+ * @since 0.1.0
+ * @category replies
+ */
+export const readKeyReply = (reply: typeof KeyReply.Type): VoiceableKey => readKey(dataOf(reply))
+
+/**
+ * A reply that holds a list of keys.
+ *
+ * @since 0.1.0
+ * @category replies
+ */
+export const KeysReply = Schema.Unknown.check(Schema.makeFilter((reply) => Array.isArray(dataOf(reply))))
+
+/**
+ * The keys of a reply; an entry that cannot be read does not hide the others.
+ *
+ * @since 0.1.0
+ * @category replies
+ */
+export const readKeysReply = (reply: typeof KeysReply.Type): ReadonlyArray<VoiceableKey> => {
+  const rows = dataOf(reply)
+  return Array.isArray(rows) ? rows.map(readKey) : []
+}
+
+/**
+ * Finds id and secret in a reply to a create that is not of the documented shape: in JSON the one object that has both, in
+ * text that is no JSON the one whole number that is an `id` and the one whole value of a `key_value`. Gives a reply that is
+ * of that shape.
+ *
+ * @since 0.1.0
+ * @category replies
+ */
+export const salvageKey = (reply: unknown): Option.Option<typeof KeyReply.Type> => {
+  if (!Predicate.isString(reply)) {
+    const [found, ...others] = objectsIn(reply).filter((object) => {
+      const { id, keyValue } = readKey(object)
+      return Option.isSome(id) && Option.isSome(keyValue)
+    })
+    return found === undefined || others.length > 0 ? Option.none() : Option.some({ data: found })
+  }
+  const all = (pattern: RegExp) => [...new Set(Array.from(reply.matchAll(pattern), ([, value = ""]) => value))]
+  const [id, ...otherIds] = all(/"id"\s{0,8}:\s{0,8}(\d{1,15})\s{0,8}[,}]/g)
+  const [secret, ...otherSecrets] = all(/"key_value"\s{0,8}:\s{0,8}"([^"\\]{1,512})"/g).filter(WireValue.isPlainSecret)
+  return id === undefined || secret === undefined || otherIds.length + otherSecrets.length > 0
+    ? Option.none()
+    : Option.some({ data: { id, key_value: secret } })
+}
+
+const objectsIn = (value: unknown, depth = 0): ReadonlyArray<unknown> =>
+  depth > 4 || !Predicate.isObjectOrArray(value)
+    ? []
+    : [value, ...Object.values(value).flatMap((inner) => objectsIn(inner, depth + 1))]
+
+/**
+ * The reply to a delete that says that it was carried out: the vendor's envelope. What it answers is not documented.
+ *
+ * @since 0.1.0
+ * @category replies
+ */
+export const Deleted = Schema.Unknown.check(
+  Schema.makeFilter((reply) => {
+    const { error, errors, status } = WireValue.readObject(reply)
+    return Predicate.isObject(status) && error === undefined && errors === undefined
+  })
+)
+
+/** The vendor's words for fields, as its messages begin with them, and ours. */
+const fields: ReadonlyArray<readonly [RegExp, ReadonlyArray<string>]> = [
+  [/^name\b/i, ["name"]],
+  [/^key[ _]type\b/i, ["options", "voiceable", "keyType"]],
+  [/^allowed[ _]origins\b/i, ["origins"]],
+  [/^allowed[ _]assistants\b/i, ["resources"]],
+  [/^transient[ _]assistant\b/i, ["options", "voiceable", "transientAssistant"]]
+]
+
+/**
+ * The fields that an error names, in our words and with nothing of the vendor's text.
+ *
+ * @since 0.1.0
+ * @category replies
+ */
+export const refusedFields = (reply: unknown): ReadonlyArray<ReadonlyArray<string>> => {
+  const { errors } = WireValue.readObject(reply)
+  const messages = Option.getOrElse(WireValue.readStrings(errors), () => [])
+  return fields.flatMap(([pattern, path]) => (messages.some((message) => pattern.test(message)) ? [path] : []))
+}
+
+/**
+ * Whether a reply is the vendor's own, and not that of a proxy before it: JSON in its envelope, or with its `error`.
+ *
+ * @since 0.1.0
+ * @category replies
+ */
+export const isRefusal = (reply: unknown): boolean => {
+  const { error, errors, status } = WireValue.readObject(reply)
+  return Predicate.isObject(status) || Predicate.isString(error) || Array.isArray(errors)
+}

@@ -1,0 +1,30 @@
+/**
+ * What Voiceable takes as an id, an origin and an assistant, decided before anything is sent: pure, linear, and never with
+ * the value in a message.
+ */
+import * as Result from "effect/Result"
+
+/** A key's id. A leaked secret is none, and must not be sent as a part of a path. */
+export const checkId = (id: string): Result.Result<string, string> =>
+  /^[1-9]\d{0,14}$/.test(id)
+    ? Result.succeed(id)
+    : Result.fail(
+        "must be the key's id, a whole number: a secret does not name its key at Voiceable, so find the ref that you stored beside a hash of it"
+      )
+
+const maxOrigin = 300
+
+/** An origin as browsers send it: scheme, host and perhaps a port, and nothing behind them. */
+export const checkOrigin = (origin: string): Result.Result<string, string> => {
+  if (origin === "*") return Result.fail(`is everything: write "any" in place of the list`)
+  const expected = "must be an origin such as https://app.example.com, without path, query or wildcard"
+  if (origin.length > maxOrigin || !/^https?:\/\/[A-Za-z0-9.:[\]-]+\/?$/.test(origin)) return Result.fail(expected)
+  const url = Result.try(() => new URL(origin))
+  return Result.isFailure(url) ? Result.fail(expected) : Result.succeed(url.success.origin)
+}
+
+/** An assistant's id, as a string. Source: `allowed_assistants` on the page "Update API Key", whose examples are numbers. */
+export const checkAssistant = (id: string): Result.Result<string, string> =>
+  /^[A-Za-z0-9_-]{1,64}$/.test(id)
+    ? Result.succeed(id)
+    : Result.fail(`must be the id of an assistant, such as "123"; write "any" in place of the list for all of them`)
