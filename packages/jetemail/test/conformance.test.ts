@@ -16,39 +16,21 @@ import * as Redacted from "effect/Redacted"
 const spec: KeySpec = { name: "acme", domains: ["acme.example"], ips: ["192.0.2.1", "2001:db8::/32"], quota: 1000 }
 const patch: KeyPatch = { name: "acme-2", domains: ["acme.example", "mail.acme.example"], quota: 500 }
 
-const targets: Record<Conformance.Kind, HttpFaults.Target> = {
-  create: { method: "POST" },
-  rotate: { method: "POST", url: "/rotate" },
-  change: { method: "PATCH" },
-  remove: { method: "DELETE" },
-  read: { method: "GET" }
-}
-
-const faults: Record<Conformance.Disturbance, HttpFaults.Fault> = {
-  refused: "refused",
-  replyLost: "resetAfterCommit",
-  unreadable: "notJson",
-  serverError: { status: 500, body: `{"success":false,"error":"Failed"}` },
-  rateLimited: { status: 429, headers: { "retry-after": "300" } }
-}
-
-/** A refusal must outlast the repeats of a repeatable call; a mint has none. */
-const times = (kind: Conformance.Kind, disturbance: Conformance.Disturbance) =>
-  disturbance === "refused" && kind !== "create" && kind !== "rotate" ? 10 : 1
-
 const vendor = Layer.effect(
   Conformance.ConformanceVendor,
-  Effect.gen(function* () {
-    const sandbox = yield* JetEmailSandbox.JetEmailSandbox
-    const http = yield* HttpFaults.HttpFaults
-    return {
-      isLive: (secret: Redacted.Redacted<string>) => sandbox.isLive(Redacted.value(secret)),
-      liveKeys: Effect.map(sandbox.keys, (keys) => keys.filter((key) => key.status === "active").length),
-      requests: Effect.map(http.attempts, (attempts) => attempts.length),
-      disturb: (kind: Conformance.Kind, disturbance: Conformance.Disturbance) =>
-        http.inject(faults[disturbance], { ...targets[kind], times: times(kind, disturbance) })
-    }
-  })
+  Effect.flatMap(JetEmailSandbox.JetEmailSandbox, ({ isLive, keys }) =>
+    Conformance.httpVendor({
+      isLive: (secret) => isLive(Redacted.value(secret)),
+      liveKeys: Effect.map(keys, (all) => all.filter((key) => key.status === "active").length),
+      targets: {
+        create: { method: "POST" },
+        rotate: { method: "POST", url: "/rotate" },
+        change: { method: "PATCH" },
+        remove: { method: "DELETE" },
+        read: { method: "GET" }
+      }
+    })
+  )
 )
 
 const adapter = (sandbox: JetEmailSandbox.JetEmailSandbox["Service"], baseUrl: string | undefined) =>

@@ -21,6 +21,7 @@ import { ApiKeyError, type ReasonTag } from "../ApiKeyError.ts"
 import { ApiKeyService, type KeyPatch, type KeySpec, type Need } from "../ApiKeyService.ts"
 import { compareRestriction, isUnrestricted } from "../internal/compare.ts"
 import { Restriction, type Restrictions } from "../Restrictions.ts"
+import * as HttpFaults from "./HttpFaults.ts"
 
 /**
  * The calls that can be disturbed, by what they do to a key.
@@ -65,6 +66,38 @@ export class ConformanceVendor extends Context.Service<
     readonly disturb: (kind: Kind, disturbance: Disturbance) => Effect.Effect<void>
   }
 >()("@effect-api-keys/core/testing/ConformanceVendor") {}
+
+/**
+ * The vendor's side over HTTP, from its sandbox: calls are disturbed by {@link HttpFaults}, which must stand between the
+ * adapter and its `HttpClient`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const httpVendor = (options: {
+  readonly isLive: (secret: Redacted.Redacted<string>) => Effect.Effect<boolean>
+  readonly liveKeys: Effect.Effect<number>
+  /** Which requests are of which kind. */
+  readonly targets: { readonly [K in Kind]: HttpFaults.Target }
+}): Effect.Effect<ConformanceVendor["Service"], never, HttpFaults.HttpFaults> =>
+  HttpFaults.HttpFaults.useSync((http) => ({
+    isLive: options.isLive,
+    liveKeys: options.liveKeys,
+    requests: Effect.map(http.attempts, (attempts) => attempts.length),
+    disturb: (kind, disturbance) => {
+      // A refusal must outlast the repeats of a call that is safe to repeat.
+      const times = disturbance === "refused" && kind !== "create" && kind !== "rotate" ? 10 : 1
+      return http.inject(faults[disturbance], { ...options.targets[kind], times })
+    }
+  }))
+
+const faults: { readonly [D in Disturbance]: HttpFaults.Fault } = {
+  refused: "refused",
+  replyLost: "resetAfterCommit",
+  unreadable: "notJson",
+  serverError: { status: 500 },
+  rateLimited: { status: 429, headers: { "retry-after": "300" } }
+}
 
 /**
  * What the cases need to know of a vendor.

@@ -947,7 +947,7 @@ interface Arrived {
 }
 
 const fieldsOf = (body: Body): Fields =>
-  body._tag === "Json" && Predicate.isReadonlyObject(body.value) && !Array.isArray(body.value) ? body.value : {}
+  body._tag === "Json" && Predicate.isReadonlyObject(body.value) ? body.value : {}
 
 const withoutCredential = (value: unknown): unknown => {
   if (!Predicate.isReadonlyObject(value)) return value
