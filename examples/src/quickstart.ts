@@ -1,21 +1,17 @@
 /**
- * The main job, watched: JetEmail's keys are created, narrowed, rotated and shut off, over real HTTP, against the
- * vendor's sandbox on loopback. Ends with status 1 if any step is not as expected.
+ * The main job, watched: one program creates, narrows, rotates and shuts off a key at three vendors, over real HTTP,
+ * against their sandboxes on loopback. Then it shows what each vendor cannot do, and how that comes to light. Ends with
+ * status 1 if any step is not as expected.
  */
-import { createServer } from "node:http"
-import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
-import { ApiKeyService, type IssuedKey } from "@effect-api-keys/core"
-import * as JetEmail from "@effect-api-keys/jetemail"
+import { NodeRuntime } from "@effect/platform-node"
+import { type ApiKeyError, ApiKeyService, type KeyRef, type Need } from "@effect-api-keys/core"
 import { JetEmailSandbox } from "@effect-api-keys/jetemail/testing"
 import * as Console from "effect/Console"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as FetchHttpClient from "effect/http/FetchHttpClient"
-import * as HttpServer from "effect/http/HttpServer"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
+import { jetEmail, mailerPatch, Vendor, voiceable } from "./loopback.ts"
 import * as Vault from "./Vault.ts"
 
 class NotAsExpected extends Data.TaggedError("NotAsExpected")<{ readonly message: string }> {}
@@ -26,48 +22,119 @@ const expect = (condition: boolean, message: string): Effect.Effect<void, NotAsE
 const step = (verb: string, ...lines: ReadonlyArray<string>) =>
   Console.log(lines.map((line, index) => `${(index === 0 ? verb : "").padEnd(8)}${line}`).join("\n"))
 
-/** A program over any vendor that has these verbs and restrictions. It does not know that it will be JetEmail. */
-const program = Effect.gen(function* () {
-  const keys = yield* ApiKeyService.can("create", "patch", "rotate", "revoke", "get", "domains", "ips", "quota")
+/** A program over any vendor that has these verbs, which all three have. It does not know whose keys they are. */
+const program = Effect.fnUntraced(function* <E, R>(narrow: (ref: KeyRef) => Effect.Effect<string, E, R>) {
+  const keys = yield* ApiKeyService.can("create", "patch", "rotate", "revoke")
   const vault = yield* Vault.Vault
-  const vendor = yield* JetEmailSandbox.JetEmailSandbox
-  const isLive = (key: IssuedKey) => vendor.isLive(Redacted.value(key.secret))
+  const vendor = yield* Vendor
+  yield* Console.log(`\n${vendor.name}`)
 
-  const created = yield* keys.create(
-    { name: "acme", domains: ["acme.example"], ips: ["192.0.2.0/24"], quota: 1000 },
-    { deliver: vault.put("tenant-acme/mail") }
-  )
-  const stored = yield* vault.read("tenant-acme/mail")
-  yield* expect(Option.isSome(stored) && (yield* isLive(stored.value)), "the vault holds a key that works")
+  const created = yield* keys.create({ name: "acme" }, { deliver: vault.put("tenant-acme") })
+  const stored = yield* vault.read("tenant-acme")
+  yield* expect(Option.isSome(stored) && (yield* vendor.isLive(stored.value)), "the vault holds a key that works")
   yield* step(
     "create",
-    `${created.handle} "acme": domains acme.example, ips 192.0.2.0/24, quota 1000`,
-    `the vault had it before the call returned: secret ${created.secret}, address ${created.ref}`
+    `${created.handle} "${Option.getOrElse(created.name, () => "")}"; in the vault before the call returned`,
+    `printed, its secret is ${created.secret} and its address ${created.ref}`
   )
 
-  const patched = yield* keys.patch(created.ref, { quota: 500 }, { confirm: true })
-  const quota = Option.map(patched.key, ({ restrictions }) => restrictions.quota)
-  yield* expect(Option.contains(quota, 500) && patched.proof === "confirmed", "the vendor shows the new quota")
-  yield* step("patch", `quota 1000 → 500, ${patched.proof} by reading the key again`)
+  yield* step("narrow", `${yield* narrow(created.ref)}, confirmed by reading the key again`)
 
-  const rotated = yield* keys.rotate(created.ref, { deliver: vault.put("tenant-acme/mail") })
-  const successor = yield* vault.read("tenant-acme/mail")
-  yield* expect(rotated.previous === "dead" && !(yield* isLive(created)), "the old secret is dead")
-  yield* expect(Option.isSome(successor) && (yield* isLive(successor.value)), "the vault holds the new secret")
-  yield* step("rotate", `${rotated.issued.handle} is in the vault; the old secret is ${rotated.previous}`)
+  const { issued, previous } = yield* keys.rotate(created.ref, { deliver: vault.put("tenant-acme") })
+  const successor = yield* vault.read("tenant-acme")
+  yield* expect(previous !== "live" && !(yield* vendor.isLive(created)), "the old secret does not work any more")
+  yield* expect(Option.isSome(successor) && (yield* vendor.isLive(successor.value)), "the vault holds the new secret")
+  yield* step("rotate", `${issued.handle} is in the vault and works; the old key is ${previous}`)
 
-  // Somebody found this string in a public repository. It is all we have of the key.
-  const leaked = Redacted.value(rotated.issued.secret)
-  const outcome = yield* keys.revoke(yield* ApiKeyService.ref(Redacted.make(leaked)))
-  yield* expect(outcome === "disabled" && !(yield* isLive(rotated.issued)), "the leaked secret is dead")
-  yield* step("revoke", `the leaked string is ${outcome}: nobody can use it any more`)
+  const outcome = yield* keys.revoke(issued.ref)
+  yield* expect(!(yield* vendor.isLive(issued)), "the revoked key does not work any more")
+  yield* step("revoke", `${outcome}: nobody can use it any more`)
+  return issued.ref
+})
 
+/** What is narrowed differs by vendor. Each of these compiles with its own vendor alone. */
+const narrowDomains = Effect.fnUntraced(function* (ref: KeyRef) {
+  const keys = yield* ApiKeyService.can("patch", "domains", "quota")
+  yield* keys.patch(ref, { domains: ["acme.example"], quota: 500 }, { confirm: true })
+  return "domains acme.example, quota 500"
+})
+const narrowScopes = Effect.fnUntraced(function* (ref: KeyRef) {
+  const keys = yield* ApiKeyService.can("patch", "scopes", "rate")
+  yield* keys.patch(ref, { scopes: ["/email/send"], rate: { max: 100, per: { hours: 1 } } }, { confirm: true })
+  return "scopes /email/send, rate 100 an hour"
+})
+const narrowOrigins = Effect.fnUntraced(function* (ref: KeyRef) {
+  const keys = yield* ApiKeyService.can("patch", "origins", "resources")
+  yield* keys.patch(ref, { origins: ["https://acme.example"], resources: ["123"] }, { confirm: true })
+  return "origins https://acme.example, resources 123"
+})
+
+/**
+ * Where the vendor is not known until run time, everything is there, and what the vendor lacks fails typed. In a program
+ * that names its needs the compiler says it first: see `swapsThatDoNotCompile` below.
+ */
+const lacks = Effect.fnUntraced(function* (ref: KeyRef) {
+  const keys = yield* ApiKeyService
+  const vendor = yield* Vendor
+  const attempts: ReadonlyArray<readonly [Need, Effect.Effect<unknown, ApiKeyError>]> = [
+    ["disable", keys.disable(ref)],
+    ["enable", keys.enable(ref)],
+    ["overlap", keys.rotate(ref, { keepPrevious: true })],
+    ["domains", keys.create({ name: "acme", domains: ["acme.example"] })],
+    ["ips", keys.create({ name: "acme", ips: ["192.0.2.1"] })],
+    ["origins", keys.create({ name: "acme", origins: ["https://acme.example"] })],
+    ["scopes", keys.create({ name: "acme", scopes: ["/email/send"] })],
+    ["resources", keys.create({ name: "acme", resources: ["123"] })],
+    ["quota", keys.create({ name: "acme", quota: 1 })],
+    ["rate", keys.create({ name: "acme", rate: { max: 1, per: { hours: 1 } } })]
+  ]
+  const before = yield* vendor.requests
+  const lacking = attempts.filter(([need]) => !keys.supports(need))
+  const reasons = yield* Effect.forEach(lacking, ([, attempt]) =>
+    Effect.map(Effect.flip(attempt), ({ reason }) => reason._tag)
+  )
+  yield* expect(
+    reasons.every((reason) => reason === "UnsupportedOperation" || reason === "UnsupportedRestriction"),
+    "what the vendor lacks fails typed"
+  )
+  yield* expect((yield* vendor.requests) === before, "nothing was sent")
+  const [first = ["", undefined]] = lacking
+  yield* step(
+    "lacks",
+    lacking.map(([need]) => need).join(", "),
+    `can("${first[0]}") does not compile with this layer: Type 'Can<"${first[0]}">' is not assignable to type 'never'`,
+    `chosen at run time: ${[...new Set(reasons)].join(", ")}, and nothing is sent`
+  )
+})
+
+const disable = Effect.fnUntraced(function* (ref: KeyRef) {
+  const keys = yield* ApiKeyService.can("disable")
+  yield* keys.disable(ref)
+})
+
+/** Never run: what the compiler says of a vendor that lacks what a program needs. */
+export const swapsThatDoNotCompile = (ref: KeyRef) => [
+  Effect.runPromise(Effect.provide(disable(ref), jetEmail)),
+  Effect.runPromise(Effect.provide(disable(ref), mailerPatch)),
+  // @ts-expect-error Type 'Can<"disable">' is not assignable to type 'never'
+  Effect.runPromise(Effect.provide(disable(ref), voiceable)),
+  Effect.runPromise(Effect.provide(narrowDomains(ref), jetEmail)),
+  // @ts-expect-error Type 'Can<"domains">' is not assignable to type 'never'
+  Effect.runPromise(Effect.provide(narrowDomains(ref), mailerPatch)),
+  // @ts-expect-error Type 'Can<"domains">' is not assignable to type 'never'
+  Effect.runPromise(Effect.provide(narrowDomains(ref), voiceable))
+]
+
+/** One vendor's rate limit, met and waited out: past its limit JetEmail locks the whole account. */
+const rateLimit = Effect.fnUntraced(function* (ref: KeyRef) {
+  const keys = yield* ApiKeyService.can("get")
+  const vendor = yield* JetEmailSandbox.JetEmailSandbox
   yield* vendor.lockOut({ seconds: 1 })
   const before = (yield* vendor.requests).length
   const statuses = Effect.map(vendor.requests, (requests) => requests.slice(before).map(({ status }) => status))
-  const met = yield* Effect.forkChild(keys.get(rotated.issued.ref))
+  const met = yield* Effect.forkChild(keys.get(ref))
   while ((yield* statuses).length === 0) yield* Effect.sleep("1 millis")
-  const held = yield* Effect.forkChild(keys.get(rotated.issued.ref))
+  const held = yield* Effect.forkChild(keys.get(ref))
   yield* Effect.sleep("600 millis")
   const meanwhile = yield* statuses
   yield* expect(meanwhile.length === 1 && meanwhile[0] === 429, "one request met the 429 and none followed it")
@@ -76,29 +143,18 @@ const program = Effect.gen(function* () {
   yield* expect(after.join(" ") === "429 200 200", "both calls went through when the second was over")
   yield* step(
     "429",
-    "the vendor said Retry-After: 1. The next call was held by the gate: the vendor saw 0 requests meanwhile.",
+    "the vendor said Retry-After: 1; the next call was held back: the vendor saw 0 requests meanwhile.",
     "A second later both calls went through."
   )
 })
 
-const sandbox = JetEmailSandbox.layerServer().pipe(
-  Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" }))
-)
+const tour = <E, R>(narrow: (ref: KeyRef) => Effect.Effect<string, E, R>) => Effect.tap(program(narrow), lacks)
 
-const jetEmail = Layer.unwrap(
-  Effect.gen(function* () {
-    const { credential } = yield* JetEmailSandbox.JetEmailSandbox
-    return JetEmail.layer({
-      apiKey: credential,
-      baseUrl: yield* HttpServer.addressFormattedWith(Effect.succeed),
-      defaults: { domains: "any", ips: "any", quota: "unlimited" }
-    })
-  })
-).pipe(Layer.provide(FetchHttpClient.layer), Layer.provideMerge(sandbox))
-
-Console.log("JetEmail's keys, against its sandbox on loopback, over real HTTP\n").pipe(
-  Effect.andThen(program),
+Console.log("One program, three vendors, each in its sandbox on loopback, over real HTTP").pipe(
+  Effect.andThen(Effect.provide(Effect.flatMap(tour(narrowDomains), rateLimit), jetEmail)),
+  Effect.andThen(Effect.provide(tour(narrowScopes), mailerPatch)),
+  Effect.andThen(Effect.provide(tour(narrowOrigins), voiceable)),
   Effect.andThen(Console.log("\nEvery step was as expected.")),
-  Effect.provide(Layer.merge(jetEmail, Vault.layerMemory)),
+  Effect.provide(Vault.layerMemory),
   NodeRuntime.runMain
 )

@@ -71,7 +71,7 @@ const call = (method: HttpMethod.HttpMethod, path: string, body: unknown = {}) =
 const REQUEST_ID = /^00000000-0000-4000-8000-[0-9a-f]{12}$/
 
 /** What a refusal says; the place is `data` unless the errors are flat. */
-const refusal = (reply: Received) => [reply.status, at(reply.body, "data", "error_code")]
+const refusal = (reply: Received): ReadonlyArray<unknown> => [reply.status, at(reply.body, "data", "error_code")]
 
 const DENIED = [400, "E_ApiResponseCodes.ENDPOINT_PERMISSION_DENIED"]
 const NON_VALIDATING = [400, "E_ApiResponseCodes.NON_VALIDATING_IN_PAYLOAD"]
@@ -478,7 +478,7 @@ describe("MailerPatchSandbox", () => {
       return { sandbox, one, two, three }
     })
 
-    const usernames = (reply: Received) => dataOf(reply).map((key) => at(key, "username"))
+    const usernames = (reply: Received): ReadonlyArray<unknown> => dataOf(reply).map((key) => at(key, "username"))
 
     it.effect("lists the master account's keys, the manager's first, and masks them", () =>
       Effect.gen(function* () {
@@ -575,7 +575,7 @@ describe("MailerPatchSandbox", () => {
         for (const endpoints of [["/email/send", VIEW], ["/email/*"], []]) {
           const { secret } = yield* sandbox.addKey({ endpoints })
           const reply = yield* callAs(secret, "POST", PERMISSIONS)
-          assert.deepStrictEqual([reply.status, dataOf(reply)], [200, endpoints])
+          assert.deepStrictEqual<unknown>([reply.status, dataOf(reply)], [200, endpoints])
         }
         assert.deepStrictEqual(dataOf(yield* call("POST", PERMISSIONS)), ["*"])
       }).pipe(inProcess())

@@ -965,7 +965,10 @@ describe("VoiceableSandbox", () => {
         assert.strictEqual(requests[2]?.headers["x-other"], "kept")
         // Not by JSON alone: the headers of Effect leave credentials out of theirs.
         for (const name of ["authorization", "x-api-key", "cookie"]) {
-          assert.isFalse(requests.some(({ headers }) => name in headers), name)
+          assert.isFalse(
+            requests.some(({ headers }) => name in headers),
+            name
+          )
         }
         const recorded = JSON.stringify(requests)
         for (const secret of [SECRET, keyValue, "api_test_cookie", "api_test_wrong"])

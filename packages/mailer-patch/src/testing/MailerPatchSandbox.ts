@@ -315,7 +315,7 @@ const INVALID = `${CODES}INVALID_IN_PAYLOAD`
 const EXCEPTION = `${CODES}API_EXCEPTION`
 const LIMIT_EXCEEDED = `${CODES}REQ_LIMIT_EXCEEDED`
 
-// The only text that the OpenAPI has; every other text is an assumption, but for the one of the 500.
+// The only text that the OpenAPI has; every other text is an assumption, but for the one of the 500, which others saw.
 const NO_PERMISSION = "You do not have permission to access this API endpoint"
 
 // -----------------------------------------------------------------------------
@@ -351,8 +351,8 @@ const isClock = (text: string | undefined): boolean => {
 
 const UNITS = new Set(["hour", "hours", "day", "days", "week", "weeks", "month", "months"])
 
-// "<n> [hour[s]|day[s]|week[s]|month[s]] [hh:mm:ss]", and a bare clock, as in the examples. assumption: a bare number
-// is refused, though the brackets would leave it.
+// A number and a unit, with a clock behind them or not, or a clock alone: the five documented examples. assumption: a
+// bare number is refused, though the documented syntax could be read so.
 const isPeriod = (value: unknown): value is string => {
   if (!isString(value)) return false
   const [first = "", unit, clock, ...rest] = value.split(" ")
@@ -460,7 +460,7 @@ const defined = <A extends object>(all: A): { [Name in keyof A]?: Exclude<A[Name
 
 /** The settings of a request that has no problem. */
 const settingsIn = (fields: Fields): Partial<Settings> => {
-  // "Only stores this value if custom_ratelimit is true": in the harsh reading, in this very request.
+  // Value and period are stored with custom_ratelimit true and dropped without: in the harsh reading, of this request.
   const limited = fields.custom_ratelimit === true
   return defined({
     description: as(fields.description, isString),
@@ -805,7 +805,7 @@ export const make = (options?: Options): Effect.Effect<MailerPatchSandbox["Servi
       const { header, bearer, body: field } = request.credentials
       const caller = keys.get(header ?? bearer ?? field ?? "")
       if (caller === undefined || caller.status === "blocked") return rejections[habits.credentialRejection]
-      // "This endpoint is available to all API Keys."
+      // Every key may ask what it may do (source: the OpenAPI's permissions).
       if (operation !== "permissions" && !covers(caller.endpoints, endpoint)) return denied()
       // null is what a partial edit has where nothing is passed, so it is nothing passed everywhere.
       const fields = Object.fromEntries(Object.entries(fieldsOf(body)).filter(([, value]) => value !== null))

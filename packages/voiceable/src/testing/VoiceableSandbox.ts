@@ -296,7 +296,8 @@ interface Refusal {
   readonly details?: string
 }
 
-// "Authentication required." is the one text known from a real reply; the other words are those of the pages.
+// "Authentication required." is the one text that is known; the other words are those of the pages. assumption: which
+// member has which.
 const UNAUTHORIZED: Refusal = {
   status: 401,
   error: "Authentication required.",
