@@ -1,11 +1,16 @@
 /** The documents are true: their code compiles and runs, what they quote is what programs print, their links lead somewhere. */
-import { existsSync } from "node:fs"
+import { existsSync, readdirSync } from "node:fs"
 import * as Path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import type { Need, ReasonTag } from "@effect-api-keys/core"
+import type { ApiKeyError, Need, ReasonTag } from "@effect-api-keys/core"
 import { ApiKeyService } from "@effect-api-keys/core/ApiKeyService"
+import { MemoryProvider } from "@effect-api-keys/core/testing"
 import * as JetEmail from "@effect-api-keys/jetemail"
 import { JetEmailSandbox } from "@effect-api-keys/jetemail/testing"
+import * as MailerPatch from "@effect-api-keys/mailer-patch"
+import { MailerPatchSandbox } from "@effect-api-keys/mailer-patch/testing"
+import * as Voiceable from "@effect-api-keys/voiceable"
+import { VoiceableSandbox } from "@effect-api-keys/voiceable/testing"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
@@ -35,25 +40,70 @@ const marked = (doc: string, name: string): string => {
     .trim()
 }
 
-/** The cells of the tables whose head begins so, without the head. */
-const rowsOf = (doc: string, head: string): ReadonlyArray<ReadonlyArray<string>> => {
+type Row = ReadonlyArray<string>
+
+const cellsOf = (line: string): Row =>
+  line
+    .split("|")
+    .slice(1, -1)
+    .map((cell) => cell.trim())
+
+/** The tables of a document whose first column is called so: their heads, and their rows. */
+const tablesOf = (doc: string, first: string): ReadonlyArray<{ readonly head: Row; readonly rows: Array<Row> }> => {
   const lines = read(doc)
-  const rows: Array<ReadonlyArray<string>> = []
-  for (const [index, line] of lines.entries()) {
-    if (!line.startsWith(head)) continue
+  const tables = lines.flatMap((line, index) => {
+    const head = cellsOf(line)
+    if (!line.startsWith("|") || head[0] !== first) return []
+    const rows: Array<Row> = []
     for (const row of lines.slice(index + 2)) {
       if (!row.startsWith("|")) break
-      rows.push(
-        row
-          .split("|")
-          .slice(1, -1)
-          .map((cell) => cell.trim())
-      )
+      rows.push(cellsOf(row))
     }
-  }
-  assert.isNotEmpty(rows, `${doc} has no table that begins with "${head}"`)
-  return rows
+    return [{ head, rows }]
+  })
+  assert.isNotEmpty(tables, `${doc} has no table whose first column is "${first}"`)
+  return tables
 }
+
+const rowsOf = (doc: string, first: string): ReadonlyArray<Row> => tablesOf(doc, first).flatMap(({ rows }) => rows)
+
+/** The vendors, by the names that the columns have. */
+const vendors: Readonly<Record<string, Layer.Layer<ApiKeyService, ApiKeyError>>> = {
+  JetEmail: JetEmail.layer({
+    apiKey: Redacted.make("api_test_jetemail_sandbox"),
+    defaults: { domains: "any", ips: "any", quota: "unlimited" }
+  }).pipe(Layer.provide(JetEmailSandbox.layerClient())),
+  SMTP2GO: MailerPatch.layer({
+    apiKey: Redacted.make("api-api_test_mgr00000000000000000000"),
+    defaults: { rate: "unlimited" }
+  }).pipe(Layer.provide(MailerPatchSandbox.layerClient())),
+  Voiceable: Voiceable.layer({
+    apiKey: Redacted.make("api_test_voiceable_sandbox"),
+    baseUrl: "https://voiceable.example/api/v1",
+    defaults: { origins: "any", resources: "any", keyType: "private" }
+  }).pipe(Layer.provide(VoiceableSandbox.layerClient())),
+  memory: MemoryProvider.layer()
+}
+
+const everyNeed = {
+  create: true,
+  patch: true,
+  rotate: true,
+  disable: true,
+  enable: true,
+  revoke: true,
+  delete: true,
+  get: true,
+  list: true,
+  overlap: true,
+  domains: true,
+  ips: true,
+  origins: true,
+  scopes: true,
+  resources: true,
+  quota: true,
+  rate: true
+} satisfies Record<Need, true>
 
 const codeIn = (cell: string): ReadonlyArray<string> =>
   [...cell.matchAll(/`([^`]+)`/g)].flatMap(([, code = ""]) => code)
@@ -130,54 +180,65 @@ describe("what the README shows", () => {
       UnexpectedResponse: true
     } satisfies Record<ReasonTag, true>
     for (const doc of ["README.md", "packages/core/README.md"]) {
-      const shown = rowsOf(doc, "| reason").map(([reason = ""]) => codeIn(reason)[0] ?? "")
+      const shown = rowsOf(doc, "reason").map(([reason = ""]) => codeIn(reason)[0] ?? "")
       assert.deepStrictEqual([...shown].sort(), Object.keys(reasons).sort(), doc)
     }
   })
 
-  it.effect("is what JetEmail can do, in the tables of verbs and restrictions", () =>
-    Effect.gen(function* () {
-      const keys = yield* ApiKeyService
-      const needs = {
-        create: true,
-        patch: true,
-        rotate: true,
-        disable: true,
-        enable: true,
-        revoke: true,
-        delete: true,
-        get: true,
-        list: true,
-        overlap: true,
-        domains: true,
-        ips: true,
-        origins: true,
-        scopes: true,
-        resources: true,
-        quota: true,
-        rate: true
-      } satisfies Record<Need, true>
-      for (const [doc, head] of [
-        ["README.md", "| need"],
-        ["docs/guarantees.md", "| need"]
-      ] as const) {
-        const rows = rowsOf(doc, head).map(([need = "", jetemail = ""]) => ({ need: codeIn(need)[0] ?? "", jetemail }))
-        assert.deepStrictEqual(rows.map(({ need }) => need).sort(), Object.keys(needs).sort(), doc)
-        for (const [need, supported] of rows.map(
-          ({ jetemail, need }) => [need, !/^(–|refused)/.test(jetemail)] as const
-        )) {
-          assert.strictEqual(keys.supports(need as Need), supported, `${doc}: ${need}`)
+  for (const [vendor, layer] of Object.entries(vendors)) {
+    it.effect(`is what ${vendor} can do, in the tables of verbs and restrictions`, () =>
+      Effect.gen(function* () {
+        const { supports } = yield* ApiKeyService
+        for (const doc of vendor === "memory" ? ["README.md"] : ["README.md", "docs/guarantees.md"]) {
+          const columnIn = ({ head }: { readonly head: Row }) => head.findIndex((cell) => cell.split(" ")[0] === vendor)
+          const [table, ...more] = tablesOf(doc, "need").filter((candidate) => columnIn(candidate) !== -1)
+          assert.isDefined(table, `${doc}: ${vendor}`)
+          assert.isEmpty(more, `${doc}: ${vendor}`)
+          const column = columnIn(table)
+          const said = Object.fromEntries(
+            table.rows.map((row) => [codeIn(row[0] ?? "")[0] ?? "", !/^(–|refused)/.test(row[column] ?? "–")])
+          )
+          const needs = Object.keys(everyNeed) as ReadonlyArray<Need>
+          assert.deepStrictEqual(said, Object.fromEntries(needs.map((need) => [need, supports(need)])), doc)
         }
-      }
-    }).pipe(
-      Effect.provide(
-        JetEmail.layer({
-          apiKey: Redacted.make("api_test_jetemail_sandbox"),
-          defaults: { domains: "any", ips: "any", quota: "unlimited" }
-        }).pipe(Layer.provide(JetEmailSandbox.layerClient()))
-      )
+      }).pipe(Effect.provide(layer))
     )
-  )
+  }
+
+  it("is every parameter of SMTP2GO, in its table", () => {
+    const shown = rowsOf("packages/mailer-patch/README.md", "SMTP2GO's parameter").map(
+      ([parameter = ""]) => codeIn(parameter)[0]
+    )
+    assert.deepStrictEqual(shown, [
+      "id",
+      "description",
+      "custom_ratelimit",
+      "custom_ratelimit_value",
+      "custom_ratelimit_period",
+      "ip_pool",
+      "feedback_enabled",
+      "feedback_html",
+      "feedback_text",
+      "open_tracking_enabled",
+      "click_tracking_enabled",
+      "archive_enabled",
+      "audit_email",
+      "bounce_notifications",
+      "status",
+      "endpoints",
+      "subaccount_id"
+    ])
+  })
+
+  it("is every recipe, in its table", () => {
+    const recipes = readdirSync(Path.join(root, "examples/src"))
+      .filter((file) => /^[a-z]/.test(file) && !["loopback.ts", "quickstart.ts"].includes(file))
+      .map((file) => `examples/src/${file}`)
+    const linked = rowsOf("README.md", "recipe").flatMap(([recipe = ""]) =>
+      [...recipe.matchAll(/\]\(([^)]+)\)/g)].map(([, target]) => target)
+    )
+    assert.deepStrictEqual([...linked].sort(), recipes.sort())
+  })
 
   it("is how spans and metrics are called", () => {
     const text = read("packages/core/src/internal/telemetry.ts").join("\n")
@@ -235,7 +296,7 @@ describe("the documents", () => {
   it("ship with every package, and so does the license", () => {
     const license = read("LICENSE").join("\n")
     assert.isTrue(license.startsWith("MIT License"))
-    for (const name of ["core", "jetemail"]) {
+    for (const name of ["core", "jetemail", "mailer-patch", "voiceable"]) {
       assert.isTrue(existsSync(Path.join(root, "packages", name, "README.md")), name)
       assert.strictEqual(read(`packages/${name}/LICENSE`).join("\n"), license, name)
     }

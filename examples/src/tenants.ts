@@ -5,7 +5,7 @@
  * Watch out: the key of the map must be the account and nothing else. With the tenant in it, every tenant would get a layer
  * and a limiter of its own, and together they would exceed the vendor's budget.
  */
-import { ApiKeyService } from "@effect-api-keys/core"
+import { ApiKeyService, type IssuedKey, type KeyRef } from "@effect-api-keys/core"
 import * as JetEmail from "@effect-api-keys/jetemail"
 import * as MailerPatch from "@effect-api-keys/mailer-patch"
 import * as Config from "effect/Config"
@@ -37,15 +37,19 @@ export class Accounts extends LayerMap.Service<Accounts>()("@effect-api-keys/exa
   idleTimeToLive: "5 minutes"
 }) {}
 
-/** The keys of a tenant's account, for a program that needs `ApiKeyService`. */
+/** The keys of a tenant's account, as a layer for any program that needs `ApiKeyService`. */
 export const keysOf = ({ account, vendor }: Account) => Accounts.get({ vendor, account })
 
-/** A tenant leaves: its keys are shut off. The name of a key is the tenant's id. */
-export const disableTenant = (tenant: Tenant) =>
-  Effect.gen(function* () {
-    const keys = yield* ApiKeyService.can("list", "disable")
-    return yield* keys.list({ name: tenant.id }).pipe(
-      Stream.map((key) => key.ref),
-      Stream.runCollect
-    )
-  }).pipe(Effect.provide(keysOf(tenant)))
+/** A key for a tenant. Its ref holds vendor and account: no other account takes it. */
+export const issue = <E, R>(tenant: Tenant, deliver: (key: IssuedKey) => Effect.Effect<void, E, R>) =>
+  ApiKeyService.can("create").pipe(
+    Effect.flatMap((keys) => keys.create({ name: tenant.id }, { deliver })),
+    Effect.provide(keysOf(tenant))
+  )
+
+/** Shuts off a key of a tenant. */
+export const revoke = (tenant: Tenant, ref: KeyRef) =>
+  ApiKeyService.can("revoke").pipe(
+    Effect.flatMap((keys) => keys.revoke(ref)),
+    Effect.provide(keysOf(tenant))
+  )

@@ -7,6 +7,10 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as KeyTable from "../src/KeyTable.ts"
+import * as Vault from "../src/Vault.ts"
+import * as VendorByEnvironment from "../src/vendorByEnvironment.ts"
 
 /** Variables of the environment, for this program alone. */
 export const environment = (variables: Readonly<Record<string, string>>) =>
@@ -15,7 +19,7 @@ export const environment = (variables: Readonly<Record<string, string>>) =>
 /** The sandboxes' own management keys, under the names that the recipes read. */
 export const credentials = {
   JETEMAIL_API_KEY: "api_test_jetemail_sandbox",
-  SMTP2GO_API_KEY: "api-api_test_mgr00000000000000000000",
+  SMTP2GO_API_KEY: "api-api_test_mgrfakefakefakefakefmgr",
   VOICEABLE_API_KEY: "api_test_voiceable_sandbox",
   VOICEABLE_BASE_URL: "https://voiceable.example/api/v1"
 }
@@ -32,7 +36,11 @@ const internet = Layer.effect(
     const voiceable = yield* clientOf((yield* VoiceableSandbox.VoiceableSandbox).app)
     return HttpClient.make((request) => {
       const { hostname } = new URL(request.url)
-      const vendor = hostname.endsWith("jetemail.com") ? jetEmail : hostname.endsWith("smtp2go.com") ? smtp2go : voiceable
+      const vendor = hostname.endsWith("jetemail.com")
+        ? jetEmail
+        : hostname.endsWith("smtp2go.com")
+          ? smtp2go
+          : voiceable
       return vendor.execute(request)
     })
   })
@@ -41,7 +49,59 @@ const internet = Layer.effect(
 /** All three vendors in process, each with a fresh account, and by the test's own clock. */
 export const vendors = HttpFaults.layer.pipe(
   Layer.provideMerge(internet),
-  Layer.provideMerge(JetEmailSandbox.layer()),
-  Layer.provideMerge(MailerPatchSandbox.layer()),
-  Layer.provideMerge(VoiceableSandbox.layer())
+  Layer.provideMerge(JetEmailSandbox.layer({ credential: credentials.JETEMAIL_API_KEY })),
+  Layer.provideMerge(MailerPatchSandbox.layer({ credential: credentials.SMTP2GO_API_KEY })),
+  Layer.provideMerge(VoiceableSandbox.layer({ credential: credentials.VOICEABLE_API_KEY }))
+)
+
+/** The vendors that share `create`, `patch`, `rotate`, `revoke`, `delete`, `get` and `list`. */
+export const names = ["jetemail", "smtp2go", "voiceable"] as const
+export type Name = (typeof names)[number]
+
+/** The recipe's own layer, at one vendor's sandbox; the other vendors' are there and get nothing. */
+export const at = (vendor: Name) =>
+  VendorByEnvironment.layer.pipe(
+    Layer.provide(environment({ ...credentials, KEYS_VENDOR: vendor })),
+    Layer.provideMerge(vendors)
+  )
+
+/** Whether a vendor lets anyone in with this secret. */
+export const isLive = Effect.fnUntraced(function* (vendor: Name, secret: Redacted.Redacted<string>) {
+  const sandboxes = {
+    jetemail: yield* JetEmailSandbox.JetEmailSandbox,
+    smtp2go: yield* MailerPatchSandbox.MailerPatchSandbox,
+    voiceable: yield* VoiceableSandbox.VoiceableSandbox
+  }
+  return yield* sandboxes[vendor].isLive(Redacted.value(secret))
+})
+
+/** How many requests a vendor has seen. */
+export const requestsAt = Effect.fnUntraced(function* (vendor: Name) {
+  const seen: Readonly<Record<Name, Effect.Effect<ReadonlyArray<unknown>>>> = {
+    jetemail: (yield* JetEmailSandbox.JetEmailSandbox).requests,
+    smtp2go: (yield* MailerPatchSandbox.MailerPatchSandbox).requests,
+    voiceable: (yield* VoiceableSandbox.VoiceableSandbox).requests
+  }
+  return (yield* seen[vendor]).length
+})
+
+/** Vault and table in memory. */
+export const stores = Layer.merge(
+  Vault.layerMemory,
+  KeyTable.layerMemory.pipe(Layer.provide(environment({ KEY_HASH_PEPPER: "api_test_pepper" })))
+)
+
+/** What is in a tenant's slot of the vault; a test that finds nothing there has failed. */
+export const storedKey = Effect.fnUntraced(function* (tenant: string) {
+  const rows = yield* (yield* KeyTable.KeyTable).ofTenant(tenant)
+  const row = rows.find(({ current }) => current)
+  if (row === undefined) return yield* Effect.die("the tenant has no current row")
+  const key = yield* (yield* Vault.Vault).read(row.slot)
+  return { row, rows, key: yield* Effect.orDie(Effect.fromOption(key)) }
+})
+
+/** A table that is down when it is written. */
+export const tableDown = Layer.effect(
+  KeyTable.KeyTable,
+  Effect.map(KeyTable.KeyTable, (table) => ({ ...table, switchTo: () => Effect.die("the database is down") }))
 )

@@ -235,13 +235,13 @@ const toRecord = (key: Wire.MailerPatchKey, secret?: string): ApiKeyDriver.KeyRe
 const fail = (operation: string, reason: ApiKeyErrorReason) =>
   Effect.fail(new ApiKeyError({ provider: Client.provider, operation, reason }))
 
-/** What a copy of a key is made of; fails where the vendor does not show what it may do, for then the copy may be wider. */
+/** What a copy is made of; fails where what the key may do is not shown, or cannot be said again: the copy may be wider. */
 const toCopy = (key: Wire.MailerPatchKey) => {
   const { restrictions } = toRecord(key)
   const status = Option.fromUndefinedOr(Wire.Status.literals.find((known) => known === key.status))
   const unseen = [
     ...(restrictions.scopes === undefined ? [["scopes"]] : []),
-    ...(restrictions.rate === undefined ? [["rate"]] : []),
+    ...(restrictions.rate === undefined || Result.isFailure(checkRate(restrictions.rate)) ? [["rate"]] : []),
     ...(Option.isNone(status) ? [["status"]] : [])
   ]
   if (unseen.length > 0 || Option.isNone(status)) {

@@ -1,0 +1,420 @@
+import { inspect } from "node:util"
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
+import { type IssuedKey, KeyRef } from "../src/ApiKey.ts"
+import type { ApiKeyDriver, KeyRecord, Minted, MintSpec } from "../src/ApiKeyDriver.ts"
+import { ApiKeyError, PermissionDenied, ProviderUnavailable } from "../src/ApiKeyError.ts"
+import { ApiKeyService, type KeySpec } from "../src/ApiKeyService.ts"
+import { Urgent } from "../src/internal/limiter.ts"
+import { expectError, recordingLogger, recordingTracer } from "./support.ts"
+
+// At many vendors an address is the secret: neither may be told.
+const address = "api_test_new_address"
+const oldAddress = "api_test_old_address"
+const secret = "api_test_new_secret"
+const handle = "acme_9"
+const stranded = "a key that nobody holds could not be shut off"
+
+const failing = (reason: ApiKeyError["reason"]) =>
+  Effect.fail(new ApiKeyError({ provider: "acme", operation: "DELETE /keys/:id", reason }))
+const down = failing(new ProviderUnavailable({ problem: "status", sent: true }))
+
+const ref = new KeyRef({ provider: "acme", account: "default", value: Redacted.make(oldAddress) })
+
+type Noting = <A>(call: string, effect: Effect.Effect<A, ApiKeyError>) => Effect.Effect<A, ApiKeyError>
+
+/** A driver whose mints, new keys and successors, end with `minted`; each of its calls is written down as it is run. */
+const fake = (minted: Minted, parts: (noting: Noting) => Partial<ApiKeyDriver> = () => ({})) => {
+  const calls: Array<string> = []
+  const noting: Noting = (call, effect) =>
+    Effect.flatMap(Urgent, (urgent) => {
+      calls.push(urgent ? `${call}, urgently` : call)
+      return effect
+    })
+  const send = noting("mint", Effect.succeed(minted))
+  const driver: ApiKeyDriver = {
+    provider: "acme",
+    account: "default",
+    restrictions: {},
+    defaults: {},
+    name: Result.succeed,
+    address: Result.succeed,
+    handle: (given) => (given === address ? handle : "acme_1"),
+    mint: () => Effect.succeed({ send }),
+    remove: (given) => noting(`remove ${given}`, Effect.void),
+    rotation: {
+      successor: () =>
+        Effect.succeed({
+          spec: { name: "a", restrictions: {} },
+          send,
+          activate: (given) => noting(`activate ${given}`, Effect.void)
+        }),
+      retire: (given) => noting(`retire ${given}`, Effect.void)
+    },
+    ...parts(noting)
+  }
+  const { layer: logger, logged } = recordingLogger()
+  const { spans, tracer } = recordingTracer()
+  return {
+    calls,
+    logged,
+    service: ApiKeyService.layer(Effect.succeed(driver)),
+    /** With the driver's service, and everything that is logged or traced recorded. */
+    run: <A, E>(effect: Effect.Effect<A, E, ApiKeyService>) =>
+      effect.pipe(
+        Effect.provide(Layer.merge(ApiKeyService.layer(Effect.succeed(driver)), logger)),
+        Effect.withTracer(tracer)
+      ),
+    observed: <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+      effect.pipe(Effect.provide(logger), Effect.withTracer(tracer)),
+    told: () => render([logged, spans])
+  }
+}
+
+const render = (value: unknown) => inspect(value, { depth: Infinity, showHidden: true, customInspect: false })
+
+/** The verbs that mint a key beside the others. */
+const verbs = {
+  create: (keys: ApiKeyService["Service"], deliver?: (key: IssuedKey) => Effect.Effect<void>) =>
+    Effect.asVoid(keys.create({ name: "a" }, deliver === undefined ? {} : { deliver })),
+  rotate: (keys: ApiKeyService["Service"], deliver?: (key: IssuedKey) => Effect.Effect<void>) =>
+    Effect.asVoid(keys.rotate(ref, deliver === undefined ? {} : { deliver }))
+} as const
+
+const secretless: Minted = { address, secret: "" }
+
+describe("a mint whose reply names the new key and not its secret", () => {
+  for (const [verb, call] of Object.entries(verbs)) {
+    describe(verb, () => {
+      it.effect("is taken back, typed, and handed to nobody; no other key is touched", () => {
+        const { calls, logged, run, told } = fake(secretless)
+        return Effect.gen(function* () {
+          const keys = yield* ApiKeyService
+          for (const deliver of [undefined, () => Effect.die("delivered")]) {
+            calls.length = 0
+            const error = yield* expectError(call(keys, deliver), "PartiallyApplied")
+            assert(error.reason._tag === "PartiallyApplied")
+            assert.deepStrictEqual(error.reason.missing, ["secret"])
+            assert.deepStrictEqual(error.reason.applied, [])
+            assert.isTrue(error.reason.revoked)
+            assert.deepStrictEqual([error.provider, error.operation], ["acme", verb])
+            assert.strictEqual(error.handle, handle, "the new key's, for that is the one to look for")
+            assert.deepStrictEqual(calls, ["mint", `remove ${address}, urgently`])
+            for (const hidden of [address, oldAddress]) assert.notInclude(render(error), hidden)
+          }
+          assert.deepStrictEqual(logged, [], "nobody need be told of a key that is shut off")
+          for (const hidden of [address, oldAddress]) assert.notInclude(told(), hidden)
+        }).pipe(run)
+      })
+
+      const cannot: ReadonlyArray<readonly [string, (noting: Noting) => Partial<ApiKeyDriver>]> = [
+        ["fails", (noting) => ({ remove: (given) => noting(`remove ${given}`, down) })],
+        ["dies", (noting) => ({ remove: (given) => noting(`remove ${given}`, Effect.die(new Error(address))) })],
+        [
+          "fails, and disabling too",
+          (noting) => ({
+            remove: (given) => noting(`remove ${given}`, down),
+            setStatus: (given, status) => noting(`${status} ${given}`, failing(new PermissionDenied()))
+          })
+        ]
+      ]
+      for (const [what, parts] of cannot) {
+        it.effect(
+          `where removing ${what}, the error and the log say which key may be live, and nothing else of it`,
+          () => {
+            const { calls, logged, run, told } = fake(secretless, parts)
+            return Effect.gen(function* () {
+              const error = yield* expectError(call(yield* ApiKeyService), "PartiallyApplied")
+              assert(error.reason._tag === "PartiallyApplied")
+              assert.deepStrictEqual(error.reason.missing, ["secret"])
+              assert.isFalse(error.reason.revoked)
+              assert.match(error.message, /COULD NOT be shut off/)
+              assert.include(error.message, handle)
+              assert.deepStrictEqual(calls.slice(0, 2), ["mint", `remove ${address}, urgently`])
+              assert.deepStrictEqual(
+                logged.map(({ annotations, level, message }) => ({ annotations, level, message })),
+                [
+                  {
+                    level: "Error",
+                    message: [stranded],
+                    annotations: { provider: "acme", account: "default", verb, handle }
+                  }
+                ]
+              )
+              for (const hidden of [address, oldAddress]) {
+                assert.notInclude(render(error), hidden)
+                assert.notInclude(told(), hidden)
+              }
+            }).pipe(run)
+          }
+        )
+      }
+
+      it.effect("a vendor that cannot remove: it is disabled", () => {
+        const { calls, logged, run } = fake(secretless, (noting) => ({
+          remove: (given) => noting(`remove ${given}`, down),
+          setStatus: (given, status) => noting(`${status} ${given}`, Effect.succeed(undefined))
+        }))
+        return Effect.gen(function* () {
+          const error = yield* expectError(call(yield* ApiKeyService), "PartiallyApplied")
+          assert.isTrue(error.reason._tag === "PartiallyApplied" && error.reason.revoked)
+          assert.deepStrictEqual(calls, ["mint", `remove ${address}, urgently`, `disabled ${address}, urgently`])
+          assert.deepStrictEqual(logged, [])
+        }).pipe(run)
+      })
+
+      it.effect("a caller who left meanwhile leaves no live key, and a log of how it ended", () => {
+        const proceed = Deferred.makeUnsafe<void>()
+        const reached = Deferred.makeUnsafe<void>()
+        const slow = Effect.gen(function* () {
+          yield* Deferred.succeed(reached, undefined)
+          yield* Deferred.await(proceed)
+          return secretless
+        })
+        const { calls, logged, observed, service, told } = fake(secretless, (noting) => ({
+          mint: () => Effect.succeed({ send: slow }),
+          rotation: {
+            successor: () => Effect.succeed({ spec: { name: "a", restrictions: {} }, send: slow }),
+            retire: (given) => noting(`retire ${given}`, Effect.void)
+          }
+        }))
+        return Effect.gen(function* () {
+          const scope = yield* Scope.make()
+          const context = yield* Layer.buildWithScope(service, scope)
+          const leaving = Effect.flatMap(ApiKeyService, (keys) => call(keys, () => Effect.die("delivered")))
+          const caller = yield* Effect.forkChild(Effect.provideContext(leaving, context))
+          yield* Deferred.await(reached)
+          yield* Fiber.interrupt(caller)
+          yield* Deferred.succeed(proceed, undefined)
+          // The layer closes when the key has been shut off, and not before.
+          yield* Scope.close(scope, Exit.void)
+          assert.deepStrictEqual(calls, [`remove ${address}, urgently`])
+          assert.deepStrictEqual(
+            logged.map(({ level, message }) => `${level} ${String(message)}`),
+            ["Error a mint failed after its caller had left: PartiallyApplied"]
+          )
+          for (const hidden of [address, oldAddress]) assert.notInclude(told(), hidden)
+        }).pipe(observed)
+      })
+
+      it.effect("a driver that throws on the new address: the key is shut off all the same", () => {
+        let broken = false
+        const { calls, run } = fake(secretless, () => ({
+          handle: (given) => {
+            if (broken && given === address) throw new Error("no handle")
+            return "acme_1"
+          }
+        }))
+        return Effect.gen(function* () {
+          const keys = yield* ApiKeyService
+          broken = true
+          const exit = yield* Effect.exit(call(keys))
+          assert.isTrue(Exit.isFailure(exit))
+          assert.deepStrictEqual(calls, ["mint", `remove ${address}, urgently`])
+        }).pipe(run)
+      })
+
+      for (const [what, minted] of [
+        ["neither", { address: "", secret: "" }],
+        ["the secret and not the key", { address: "", secret }]
+      ] as const) {
+        it.effect(`one that names ${what} is no reply: nobody knows, and nothing is removed`, () => {
+          const { calls, run, told } = fake(minted)
+          return Effect.gen(function* () {
+            const error = yield* expectError(call(yield* ApiKeyService), "OutcomeUnknown")
+            assert.match(error.message, /the reply holds no secret/)
+            assert.strictEqual(error.handle, verb === "create" ? undefined : "acme_1")
+            assert.deepStrictEqual(calls, ["mint"])
+            for (const shown of [told(), render(error)]) assert.notInclude(shown, secret)
+          }).pipe(run)
+        })
+      }
+    })
+  }
+
+  for (const given of ["", secret]) {
+    it.effect(
+      `a rotation whose reply names the old key, ${given === "" ? "without" : "with"} a secret, does not remove it`,
+      () => {
+        const { calls, run } = fake({ address: oldAddress, secret: given })
+        return Effect.gen(function* () {
+          const error = yield* expectError(verbs.rotate(yield* ApiKeyService), "OutcomeUnknown")
+          assert.match(error.message, /names the old secret/)
+          assert.deepStrictEqual(calls, ["mint"])
+        }).pipe(run)
+      }
+    )
+  }
+
+  it.effect("a vendor that can neither remove nor disable: the error says that the key is live", () => {
+    const bare: ApiKeyDriver = {
+      provider: "acme",
+      account: "default",
+      restrictions: {},
+      defaults: {},
+      name: Result.succeed,
+      address: Result.succeed,
+      handle: () => handle,
+      mint: () => Effect.succeed({ send: Effect.succeed(secretless) })
+    }
+    return Effect.gen(function* () {
+      const error = yield* expectError(verbs.create(yield* ApiKeyService), "PartiallyApplied")
+      assert.isTrue(error.reason._tag === "PartiallyApplied" && error.reason.revoked === false)
+    }).pipe(Effect.provide(ApiKeyService.layer(Effect.succeed(bare))))
+  })
+
+  it.effect("one with its secret is handed over as ever", () => {
+    const { calls, run } = fake({ address, secret })
+    return Effect.gen(function* () {
+      const keys = yield* ApiKeyService
+      const delivered: Array<string> = []
+      const deliver = (key: IssuedKey) => Effect.sync(() => void delivered.push(Redacted.value(key.secret)))
+      yield* verbs.create(keys, deliver)
+      yield* verbs.rotate(keys, deliver)
+      assert.deepStrictEqual(delivered, [secret, secret])
+      assert.deepStrictEqual(calls, ["mint", "mint", `activate ${address}`, `retire ${oldAddress}`])
+    }).pipe(run)
+  })
+})
+
+describe("what a driver asks for beyond its spec", () => {
+  const echo = (parts: Partial<KeyRecord>): KeyRecord => ({
+    handle,
+    status: "active",
+    providerStatus: "on",
+    restrictions: {},
+    ...parts
+  })
+
+  /** A vendor whose driver asks for `wanted`, and whose reply shows `parts`. */
+  const vendor = (wanted: ((asked: MintSpec) => MintSpec) | undefined, parts: Partial<KeyRecord>) => {
+    const given: Array<MintSpec> = []
+    const made = fake({ address, secret }, (noting) => ({
+      restrictions: { quota: Result.succeed },
+      defaults: { quota: "unlimited" },
+      options: (input) => Result.succeed(input),
+      mint: (asked) =>
+        Effect.sync(() => {
+          given.push(asked)
+          const send = noting("mint", Effect.succeed({ address, secret, echo: echo(parts) }))
+          return wanted === undefined ? { send } : { spec: wanted(asked), send }
+        })
+    }))
+    return { ...made, given }
+  }
+
+  const tracked = (asked: MintSpec): MintSpec => ({ ...asked, options: { tracking: false } })
+  const create = (input: object = { name: "a" }) =>
+    Effect.flatMap(ApiKeyService, (keys) => keys.create(input as KeySpec))
+
+  const differing: ReadonlyArray<readonly [string, (asked: MintSpec) => MintSpec, Partial<KeyRecord>, string]> = [
+    ["an option", tracked, { options: { tracking: true } }, "options.tracking"],
+    [
+      "a restriction",
+      (asked) => ({ ...asked, restrictions: { quota: 10 } }),
+      { restrictions: { quota: "unlimited" } },
+      "quota"
+    ],
+    [
+      "a restriction that core does not know of this vendor",
+      (asked) => ({ ...asked, restrictions: { ...asked.restrictions, scopes: ["send"] } }),
+      { restrictions: { scopes: ["send", "admin"] } },
+      "scopes"
+    ],
+    ["a name", (asked) => ({ ...asked, name: "tenant/a" }), { name: "a" }, "name"]
+  ]
+  for (const [what, wanted, parts, missing] of differing) {
+    it.effect(`${what} that came back different: the key is shut off and delivered to nobody`, () => {
+      const { calls, run } = vendor(wanted, parts)
+      return Effect.gen(function* () {
+        const deliver = () => Effect.die("delivered")
+        const keys = yield* ApiKeyService
+        const error = yield* expectError(keys.create({ name: "a" }, { deliver }), "PartiallyApplied")
+        assert(error.reason._tag === "PartiallyApplied")
+        assert.deepStrictEqual(error.reason.missing, [missing])
+        assert.isTrue(error.reason.revoked)
+        assert.strictEqual(error.handle, handle)
+        assert.deepStrictEqual(calls, ["mint", `remove ${address}, urgently`])
+      }).pipe(run)
+    })
+  }
+
+  it.effect("what took effect is said beside it", () => {
+    const { run } = vendor((asked) => ({ ...asked, restrictions: { quota: 10 }, options: { a: 1, b: 2, c: 3 } }), {
+      name: "a",
+      restrictions: { quota: 10 },
+      options: { a: 1, b: 3 }
+    })
+    return Effect.gen(function* () {
+      const error = yield* expectError(create(), "PartiallyApplied")
+      assert(error.reason._tag === "PartiallyApplied")
+      assert.deepStrictEqual(error.reason.applied, ["name", "quota", "options.a"])
+      assert.deepStrictEqual(error.reason.missing, ["options.b"])
+    }).pipe(run)
+  })
+
+  for (const [what, parts] of [
+    ["came back as it was asked for", { options: { tracking: false } }],
+    ["is not shown", {}],
+    ["is shown beside others", { options: { tracking: false, more: 1 } }]
+  ] as const) {
+    it.effect(`what ${what} is no reason to shut a key off`, () => {
+      const { calls, run } = vendor(tracked, parts)
+      return Effect.gen(function* () {
+        const key = yield* create()
+        assert.strictEqual(Redacted.value(key.secret), secret)
+        assert.deepStrictEqual(calls, ["mint"])
+      }).pipe(run)
+    })
+  }
+
+  it.effect("its words are the last: the key is told, and what it leaves open, from what the driver asked for", () => {
+    const { given, run } = vendor((asked) => ({ name: `tenant/${asked.name}`, restrictions: { quota: 10 } }), {
+      name: "tenant/a",
+      restrictions: { quota: 10 }
+    })
+    return Effect.gen(function* () {
+      const key = yield* create()
+      assert.deepStrictEqual(given, [{ name: "a", restrictions: { quota: "unlimited" } }], "defaults and all")
+      assert.deepStrictEqual(key.name, Option.some("tenant/a"))
+      assert.deepStrictEqual(key.unrestricted, Option.some([]))
+    }).pipe(run)
+  })
+
+  it.effect("a driver that says nothing is held to what the caller asked, defaults included", () => {
+    const { run } = vendor(undefined, { restrictions: { quota: 10 }, options: { tracking: true } })
+    return Effect.gen(function* () {
+      const error = yield* expectError(
+        create({ name: "a", options: { acme: { tracking: false } } }),
+        "PartiallyApplied"
+      )
+      assert.deepStrictEqual(error.reason._tag === "PartiallyApplied" && error.reason.missing, [
+        "quota",
+        "options.tracking"
+      ])
+    }).pipe(run)
+  })
+
+  it.effect("a failed delivery shuts the key off as ever, with the caller's own cause", () => {
+    const { calls, run } = vendor(tracked, { options: { tracking: false } })
+    return Effect.gen(function* () {
+      const keys = yield* ApiKeyService
+      const exit = yield* Effect.exit(keys.create({ name: "a" }, { deliver: () => Effect.fail("vault down" as const) }))
+      assert(Exit.isFailure(exit))
+      assert.deepStrictEqual(
+        exit.cause.reasons.filter(Cause.isFailReason).map(({ error }) => error),
+        ["vault down"]
+      )
+      assert.deepStrictEqual(calls, ["mint", `remove ${address}, urgently`])
+    }).pipe(run)
+  })
+})
