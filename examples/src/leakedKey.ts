@@ -26,7 +26,7 @@ const stored = Effect.fnUntraced(function* (leaked: Redacted.Redacted<string>) {
 export const shutOff = Effect.fnUntraced(function* (leaked: Redacted.Redacted<string>) {
   const keys = yield* ApiKeyService.can("revoke")
   const found = yield* stored(leaked)
-  const ref = Option.isSome(found) ? found.value.ref : yield* ApiKeyService.ref(leaked)
+  const ref = Option.isSome(found) ? found.value.ref : keys.ref(leaked)
   const outcome = yield* keys
     .revoke(ref)
     .pipe(Effect.catchReason("ApiKeyError", "KeyNotFound", () => Effect.succeed("gone" as const)))

@@ -7,9 +7,7 @@
  */
 import { ApiKeyService, type Capable } from "@effect-api-keys/core"
 import * as JetEmail from "@effect-api-keys/jetemail"
-import { provider as jetemail } from "@effect-api-keys/jetemail/JetEmailClient"
 import * as MailerPatch from "@effect-api-keys/mailer-patch"
-import { provider as smtp2go } from "@effect-api-keys/mailer-patch/MailerPatchClient"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -51,12 +49,12 @@ const shutOffOrphans = Effect.fnUntraced(function* (tenant: string) {
 export const moveTenant = Effect.fnUntraced(function* (tenant: string, domain: string) {
   const table = yield* KeyTable
   const vault = yield* Vault
-  if (!(yield* table.ofTenant(tenant)).some(({ provider }) => provider === jetemail)) {
+  if (!(yield* table.ofTenant(tenant)).some(({ provider }) => provider === JetEmail.provider)) {
     yield* shutOffOrphans(tenant)
     // `store` switches the tenant over. If that fails the new key is shut off, and the old one is still the current one.
     yield* (yield* NewKeys).create({ name: tenant, domains: [domain] }, { deliver: store(tenant) })
   }
-  const old = (yield* table.ofTenant(tenant)).filter(({ provider }) => provider === smtp2go)
+  const old = (yield* table.ofTenant(tenant)).filter(({ provider }) => provider === MailerPatch.provider)
   for (const row of old) {
     // A row whose slot is empty stops here and stays: its key may be live, and only a person can find it.
     const { ref } = yield* Effect.fromOption(yield* vault.read(row.slot))

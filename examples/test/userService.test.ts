@@ -1,6 +1,6 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
-import { ApiKeyError, type Can, IssuedKey, KeyNotFound, KeyRef, RateLimited } from "@effect-api-keys/core"
-import { HttpFaults, layerTest } from "@effect-api-keys/core/testing"
+import { ApiKeyError, type Can, KeyNotFound, RateLimited } from "@effect-api-keys/core"
+import { HttpFaults, issuedKey, layerTest } from "@effect-api-keys/core/testing"
 import * as JetEmail from "@effect-api-keys/jetemail"
 import { JetEmailSandbox } from "@effect-api-keys/jetemail/testing"
 import * as Voiceable from "@effect-api-keys/voiceable"
@@ -15,14 +15,7 @@ import * as Mailboxes from "../src/userService.ts"
 import * as Vault from "../src/Vault.ts"
 import { credentials, vendors } from "./support.ts"
 
-const ref = new KeyRef({ provider: "test", account: "default", value: Redacted.make("api_test_ref") })
-const issued = new IssuedKey({
-  ref,
-  handle: "test_handle",
-  secret: Redacted.make("api_test_secret"),
-  name: Option.some("acme"),
-  unrestricted: Option.some([])
-})
+const issued = issuedKey({ name: "acme" })
 
 const failure = (operation: string, reason: ApiKeyError["reason"]) =>
   new ApiKeyError({ provider: "test", operation, reason })

@@ -127,7 +127,10 @@ export interface Verbs<N extends Need = Need> {
   readonly delete: (ref: KeyRef) => Effect.Effect<void, ApiKeyError>
   /** Reads one key; never its secret. */
   readonly get: (ref: KeyRef) => Effect.Effect<ApiKey, ApiKeyError>
-  /** Reads every key, or those with exactly this name; never their secrets. */
+  /**
+   * Reads every key, or those with exactly this name; never their secrets. A vendor that masks its keys shows no ref with
+   * them where the secret is the address: such a key is named by its `handle` alone.
+   */
   readonly list: (filter?: { readonly name?: string }) => Stream.Stream<ApiKey, ApiKeyError>
 }
 
@@ -155,12 +158,39 @@ export interface Can<out N extends Need> {
 export type EachCan<N extends Need> = N extends Need ? Can<N> : never
 
 /**
- * The object that {@link ApiKeyService.can} gives: the verbs that were asked for, with the restrictions asked for.
+ * Whose keys these are.
  *
  * @since 0.1.0
  * @category models
  */
-export type Capable<N extends Need> = Pick<Verbs<N>, Extract<N, Verb>>
+export interface Bound {
+  /** The provider's id, such as `jetemail`. */
+  readonly provider: string
+  /** Your name for the account at the vendor. */
+  readonly account: string
+  /**
+   * The ref of a key of this account, from what the vendor knows it by: a stored address, or a leaked secret where the
+   * secret is the address. Nothing is checked before the ref is used.
+   */
+  readonly ref: (value: Redacted.Redacted<string>) => KeyRef
+  /** The printable handle of a key of this account, as in `IssuedKey.handle` and in errors. */
+  readonly handle: (ref: KeyRef) => string
+}
+
+/**
+ * The object that {@link ApiKeyService.can} gives: the verbs that were asked for, with the restrictions asked for, and
+ * whose keys they are.
+ *
+ * **When to use**
+ *
+ * Use it as the type of a service of your own, where one program holds the keys of two vendors:
+ * `Layer.effect(OldKeys, ApiKeyService.can("revoke")).pipe(Layer.provide(…))`. (`Effect.provide` around `can` would close
+ * the vendor's layer before the first verb is called.)
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Capable<N extends Need> = Bound & Pick<Verbs<N>, Extract<N, Verb>>
 
 /** Whether a driver has a part for certain: one that may be `undefined` is no evidence. */
 type Has<D, K extends PropertyKey> = K extends keyof D ? (undefined extends D[K] ? false : true) : false
@@ -235,18 +265,11 @@ type LayerServices<L> = L extends Layer.Layer<infer _Out, infer _E, infer R> ? R
  */
 export class ApiKeyService extends Context.Service<
   ApiKeyService,
-  Verbs & {
-    /** The provider's id, such as `jetemail`. */
-    readonly provider: string
-    /** Your name for the account at the vendor. */
-    readonly account: string
-    /** Whether this vendor can do it. */
-    readonly supports: (need: Need) => boolean
-    /** The ref of a key of this account, from what the vendor knows it by: a stored address, or a leaked secret. */
-    readonly ref: (value: Redacted.Redacted<string>) => KeyRef
-    /** The printable handle of a key of this account, as in `IssuedKey.handle` and in errors. */
-    readonly handle: (ref: KeyRef) => string
-  }
+  Bound &
+    Verbs & {
+      /** Whether this vendor can do it. */
+      readonly supports: (need: Need) => boolean
+    }
 >()("@effect-api-keys/core/ApiKeyService") {
   /**
    * The service, narrowed to what is named here; a vendor that lacks any of it does not compile.
@@ -256,22 +279,12 @@ export class ApiKeyService extends Context.Service<
   static can<const Needs extends readonly [Need, ...ReadonlyArray<Need>]>(
     ...needs: { readonly [I in keyof Needs]: Single<Needs[I]> }
   ): Effect.Effect<Capable<Needs[number]>, never, ApiKeyService | EachCan<Needs[number]>> {
-    // The requirement for Can<…> is of types alone (nothing is looked up), and `pick` leaves just the verbs of N.
+    // The requirement for Can<…> is of types alone: nothing is looked up.
     return Effect.map(ApiKeyService, (keys) => service.pick(keys, needs)) as unknown as Effect.Effect<
       Capable<Needs[number]>,
       never,
       ApiKeyService | EachCan<Needs[number]>
     >
-  }
-
-  /**
-   * The ref of a key at the bound vendor and account, from what the vendor knows it by: a stored address, or a leaked
-   * secret where the secret is the address.
-   *
-   * @since 0.1.0
-   */
-  static ref(value: Redacted.Redacted<string>): Effect.Effect<KeyRef, never, ApiKeyService> {
-    return Effect.map(ApiKeyService, (keys) => keys.ref(value))
   }
 
   /**

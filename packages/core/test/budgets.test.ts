@@ -603,6 +603,30 @@ describe("a client's calls", () => {
     }).pipe(Effect.scoped, Effect.provide(http))
   )
 
+  it.effect("a credential that is slow to read does not bring two calls closer together than their budget", () => {
+    const left: Array<number> = []
+    const layer = HttpSandbox.layerClient(
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        left.push(now)
+        return HttpServerResponse.jsonUnsafe({ method: "POST" })
+      })
+    )
+    let reads = 0
+    const apiKey = Effect.suspend(() =>
+      Effect.delay(Effect.succeed(Redacted.make("api_test_manager")), reads++ === 0 ? "10 seconds" : 0)
+    )
+    return Effect.gen(function* () {
+      const client = yield* makeClient({ apiKey, rateLimit: { maxWait: "5 minutes" } })
+      const calls = yield* Effect.forEach(times(3), () =>
+        Effect.forkChild(adding(client, { name: "add", limit: 1, window: "1 minute" }))
+      )
+      yield* TestClock.adjust("10 minutes")
+      yield* Effect.forEach(calls, Fiber.join)
+      assert.strictEqual(left.length, 3)
+      assert.strictEqual(densest(left, 60_000), 1, left.join())
+    }).pipe(Effect.scoped, Effect.provide(layer))
+  })
+
   it.effect("every attempt takes a place, repeats included", () =>
     Effect.gen(function* () {
       const faults = yield* HttpFaults.HttpFaults

@@ -16,6 +16,7 @@ import * as ApiKeyDriver from "../src/ApiKeyDriver.ts"
 import { ApiKeyError, KeyNotFound } from "../src/ApiKeyError.ts"
 import {
   ApiKeyService,
+  type Bound,
   type Can,
   type Capable,
   type EachCan,
@@ -113,11 +114,11 @@ const run = <A, E>(_: Effect.Effect<A, E>) => {}
 describe("can", () => {
   it("asks for one Can for each verb, each restriction and the overlap", () => {
     expectTypeOf(ApiKeyService.can("create")).toEqualTypeOf<
-      Effect.Effect<Pick<Verbs<"create">, "create">, never, ApiKeyService | Can<"create">>
+      Effect.Effect<Bound & Pick<Verbs<"create">, "create">, never, ApiKeyService | Can<"create">>
     >()
     expectTypeOf(ApiKeyService.can("create", "revoke", "domains", "overlap")).toEqualTypeOf<
       Effect.Effect<
-        Pick<Verbs<"create" | "revoke" | "domains" | "overlap">, "create" | "revoke">,
+        Bound & Pick<Verbs<"create" | "revoke" | "domains" | "overlap">, "create" | "revoke">,
         never,
         ApiKeyService | Can<"create"> | Can<"revoke"> | Can<"domains"> | Can<"overlap">
       >
@@ -140,7 +141,7 @@ describe("can", () => {
   it("gives only the verbs that were asked for", () => {
     const proof = Effect.gen(function* () {
       const keys = yield* ApiKeyService.can("get", "domains")
-      expectTypeOf<keyof typeof keys>().toEqualTypeOf<"get">()
+      expectTypeOf<Exclude<keyof typeof keys, keyof Bound>>().toEqualTypeOf<"get">()
       // @ts-expect-error create was not asked for
       keys.create
       // @ts-expect-error restrictions are no verbs
@@ -154,7 +155,7 @@ describe("can", () => {
   it.effect("gives only the verbs that were asked for, at run time too", () =>
     Effect.gen(function* () {
       const keys = yield* ApiKeyService.can("get", "domains", "overlap", "list")
-      assert.deepStrictEqual(Object.keys(keys).sort(), ["get", "list"])
+      assert.deepStrictEqual(Object.keys(keys).sort(), ["account", "get", "handle", "list", "provider", "ref"])
     }).pipe(Effect.provide(layerTest()))
   )
 

@@ -4,5 +4,5 @@
  * @since 0.1.0
  */
 export * from "./JetEmail.ts"
-export { JetEmailClient } from "./JetEmailClient.ts"
+export { JetEmailClient, provider } from "./JetEmailClient.ts"
 export type { JetEmailKey } from "./JetEmailSchema.ts"

@@ -4,5 +4,5 @@
  * @since 0.1.0
  */
 export * from "./MailerPatch.ts"
-export { MailerPatchClient, type Region } from "./MailerPatchClient.ts"
+export { MailerPatchClient, provider, type Region } from "./MailerPatchClient.ts"
 export type { MailerPatchKey } from "./MailerPatchSchema.ts"

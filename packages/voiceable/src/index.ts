@@ -4,5 +4,5 @@
  * @since 0.1.0
  */
 export * from "./Voiceable.ts"
-export { VoiceableClient } from "./VoiceableClient.ts"
+export { provider, VoiceableClient } from "./VoiceableClient.ts"
 export type { VoiceableKey } from "./VoiceableSchema.ts"

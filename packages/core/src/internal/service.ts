@@ -7,7 +7,7 @@ import * as Stream from "effect/Stream"
 import { ApiKey, type KeyRef, type KeyStatus, PatchedKey } from "../ApiKey.ts"
 import type { ApiKeyDriver, KeyRecord, PatchSpec } from "../ApiKeyDriver.ts"
 import { ApiKeyError, InvalidKeyState, InvalidRequest, PartiallyApplied, UnexpectedResponse } from "../ApiKeyError.ts"
-import type { ApiKeyService, Capable, Need, Verb, Verbs } from "../ApiKeyService.ts"
+import type { ApiKeyService, Bound, Capable, Need, Verb, Verbs } from "../ApiKeyService.ts"
 import { Restriction } from "../Restrictions.ts"
 import * as DriverCalls from "./driverCalls.ts"
 import { compareEcho } from "./echo.ts"
@@ -42,10 +42,13 @@ const fieldsOf = ({ name, options, restrictions }: PatchSpec): ReadonlyArray<str
 
 const isVerb = (need: Need): need is Verb => need !== "overlap" && !isRestriction(need)
 
-/** Just the verbs among these needs. */
-export const pick = <N extends Need>(keys: Verbs, needs: ReadonlyArray<N>): Capable<N> =>
+/** Whose keys these are, and just the verbs among these needs. */
+export const pick = <N extends Need>(keys: Bound & Verbs, needs: ReadonlyArray<N>): Capable<N> => {
+  const { account, handle, provider, ref } = keys
+  const verbs = Object.fromEntries(needs.flatMap((need: Need) => (isVerb(need) ? [[need, keys[need]]] : [])))
   // Which verbs these are is known to the compiler only as N; the object is built from the same N at run time.
-  Object.fromEntries(needs.flatMap((need: Need) => (isVerb(need) ? [[need, keys[need]]] : []))) as unknown as Capable<N>
+  return { provider, account, ref, handle, ...verbs } as unknown as Capable<N>
+}
 
 export const make = Effect.fnUntraced(function* (
   driver: ApiKeyDriver

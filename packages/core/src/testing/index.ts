@@ -6,5 +6,5 @@
 export * as Conformance from "./Conformance.ts"
 export * as HttpFaults from "./HttpFaults.ts"
 export * as HttpSandbox from "./HttpSandbox.ts"
-export { layerTest } from "./layerTest.ts"
+export { issuedKey, layerTest } from "./layerTest.ts"
 export * as MemoryProvider from "./MemoryProvider.ts"

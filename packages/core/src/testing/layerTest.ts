@@ -5,9 +5,10 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
-import { KeyRef } from "../ApiKey.ts"
+import { IssuedKey, KeyRef } from "../ApiKey.ts"
 import { ApiKeyError, UnsupportedOperation } from "../ApiKeyError.ts"
 import { ApiKeyService, type EachCan, type Need, type Verb } from "../ApiKeyService.ts"
 
@@ -29,7 +30,7 @@ import { ApiKeyService, type EachCan, type Need, type Verb } from "../ApiKeyServ
  *
  * const burn = Effect.gen(function* () {
  *   const keys = yield* ApiKeyService.can("revoke")
- *   return yield* keys.revoke(yield* ApiKeyService.ref(Redacted.make("api_test_leaked")))
+ *   return yield* keys.revoke(keys.ref(Redacted.make("api_test_leaked")))
  * })
  *
  * const outcome = await Effect.runPromise(
@@ -67,4 +68,36 @@ export const layerTest = (
   }
   // The evidence is of types alone; a test vouches for it.
   return Layer.succeed(ApiKeyService, service) as Layer.Layer<ApiKeyService | EachCan<Need>>
+}
+
+/**
+ * A key as a mint gives it, for tests of your own code: what `create` in {@link layerTest} hands to `deliver` and returns.
+ *
+ * **Gotchas**
+ *
+ * A `create` of your own must call `options.deliver` itself, as the real one does.
+ *
+ * @since 0.1.0
+ * @category fixtures
+ */
+export const issuedKey = (
+  options: {
+    readonly name?: string
+    /** `api_test_secret` unless given. */
+    readonly secret?: string
+    /** What the vendor knows the key by; the secret unless given. */
+    readonly address?: string
+    readonly handle?: string
+    readonly provider?: string
+    readonly account?: string
+  } = {}
+): IssuedKey => {
+  const { account = "default", name = "test", provider = "test", secret = "api_test_secret" } = options
+  return new IssuedKey({
+    ref: new KeyRef({ provider, account, value: Redacted.make(options.address ?? secret) }),
+    handle: options.handle ?? `${provider}_handle`,
+    secret: Redacted.make(secret),
+    name: Option.some(name),
+    unrestricted: Option.none()
+  })
 }
