@@ -1998,7 +1998,7 @@ describe("budgets", () => {
             verb: fc.constantFrom("create" as const, "create" as const, "rotate" as const, "get" as const),
             times: fc.integer({ min: 1, max: 4 })
           }),
-          { minLength: 10, maxLength: 40 }
+          { minLength: 10, maxLength: 30 }
         ),
         (steps) =>
           Effect.runPromise(
@@ -2037,7 +2037,7 @@ describe("budgets", () => {
             )
           )
       ),
-      { numRuns: 25 }
+      { numRuns: 15 }
     ))
 
   it.effect("a credential that is slow to read does not bring six adds into one minute", () => {

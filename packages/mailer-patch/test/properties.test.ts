@@ -389,7 +389,7 @@ describe("any sequence of verbs", () => {
                 model.push({ secret: Redacted.value(secret), status, asked: action.asked })
                 continue
               }
-              const target = model[action.slot]
+              const target = model[action.slot % model.length]
               if (target === undefined) continue
               const ref = keys.ref(Redacted.make(target.secret))
               switch (action.verb) {
@@ -412,7 +412,7 @@ describe("any sequence of verbs", () => {
                 }
                 case "delete":
                   yield* keys.delete(ref)
-                  model.splice(action.slot, 1)
+                  model.splice(model.indexOf(target), 1)
                   break
                 case "disable":
                 case "revoke":
@@ -448,8 +448,10 @@ describe("any sequence of verbs", () => {
       { numRuns: 100 }
     ))
 
-  it("with any faults loses no key in silence, and lets none live or widen that was shut off or narrowed", () =>
-    fc.assert(
+  it("with any faults loses no key in silence, and lets none live or widen that was shut off or narrowed", async () => {
+    /** How often the rare ends were met: a property that never meets them proves nothing. */
+    const met = { incomplete: 0, rotated: 0, unknown: 0 }
+    await fc.assert(
       fc.asyncProperty(fc.array(fc.tuple(step, fault), { maxLength: 15 }), (steps) =>
         run(
           Effect.gen(function* () {
@@ -460,6 +462,7 @@ describe("any sequence of verbs", () => {
             /** Mints of which the caller was told that a live key may be left. */
             let reported = 0
             const report = ({ reason }: ApiKeyError, mintedLive: boolean) => {
+              if (reason._tag === "OutcomeUnknown") met.unknown++
               if (reason._tag === "OutcomeUnknown" && mintedLive) reported++
               if (reason._tag === "PartiallyApplied" && reason.revoked === false) reported++
             }
@@ -482,7 +485,7 @@ describe("any sequence of verbs", () => {
                 }
                 continue
               }
-              const target = known[action.slot]
+              const target = known[action.slot % known.length]
               if (target === undefined) continue
               const { ref } = target.key
               switch (action.verb) {
@@ -510,6 +513,8 @@ describe("any sequence of verbs", () => {
                     break
                   }
                   const { incomplete, issued } = result.success
+                  if (incomplete === undefined) met.rotated++
+                  else met.incomplete++
                   assert.deepStrictEqual(delivered, [issued])
                   if (incomplete === undefined) {
                     assert.isFalse(yield* sandbox.isLive(Redacted.value(target.key.secret)), "the old key lives")
@@ -552,6 +557,8 @@ describe("any sequence of verbs", () => {
           })
         )
       ),
-      { numRuns: 200 }
-    ))
+      { numRuns: 250 }
+    )
+    for (const [end, times] of Object.entries(met)) assert.isAbove(times, 0, end)
+  })
 })

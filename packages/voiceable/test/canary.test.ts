@@ -89,6 +89,9 @@ const verbs: Record<string, (keys: Keys, ref: KeyRef, client: Client) => Effect.
     "the client's delete": (_, __, client) => client.delete("2")
   }
 
+/** Those that read a key, or all of them. */
+const reads = new Set(["rotate", "patch", "get", "list", "the client's get", "the client's list"])
+
 /** A vendor that answers with the secrets it was sent, where an error or a field should be. */
 const echoing = JSON.stringify({
   status: { code: 422, message: manager },
@@ -136,6 +139,7 @@ const layerOf = (apiKey: Voiceable.Options["apiKey"]) =>
 describe("no secret is seen", () => {
   for (const shown of [false, true]) {
     for (const [verb, call] of Object.entries(verbs)) {
+      if (shown && !reads.has(verb)) continue
       for (const [what, fault] of Object.entries(faults)) {
         it.effect(`${verb}, ${what}${shown ? ", where readings show the secrets" : ""}`, () =>
           Effect.gen(function* () {

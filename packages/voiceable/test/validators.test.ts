@@ -78,7 +78,7 @@ describe("checkId", () => {
       "1\u2028"
     ])
     refuses(checkId, ["0x1", "1_000", "1,000", "１", "١", "NaN", "Infinity", "null", "undefined", "true"])
-    refuses(checkId, ["../x", ".", "..", "1/2", "1?a", "1#", "1%20", "1;", "*", "9".repeat(17), "1".repeat(1000)])
+    refuses(checkId, ["../x", ".", "..", "1/2", "1?a", "1#", "1%20", "1;", "*", "9".repeat(16), "1".repeat(1000)])
     for (const secret of ["api_test_voiceable_0001", "a".repeat(64), "sk-1234567890"]) {
       const message = problem(checkId, secret)
       assert.include(message, "the key's id, a whole number")
