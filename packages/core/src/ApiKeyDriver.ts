@@ -110,8 +110,11 @@ export interface Minted {
  * @category models
  */
 export interface PreparedMint {
-  /** What the key is to be, where the driver asks for more than it was given, such as a default of its own. */
-  readonly spec?: MintSpec
+  /**
+   * Options that the driver asks for by itself, such as a default of its own, by the names that the echo shows them by:
+   * they are compared with it like those that were asked for.
+   */
+  readonly options?: Readonly<Record<string, unknown>>
   readonly send: Effect.Effect<Minted, ApiKeyError>
 }
 
@@ -248,7 +251,8 @@ export const freeText = ({ max }: { readonly max: number }): Rule<string> =>
   text((value) => {
     if (value.length === 0 || value.length > max) return Result.fail(`must be 1 to ${max} characters`)
     if (value.trim() !== value) return Result.fail("must not begin or end with a space")
-    return /\p{Cc}/u.test(value) || !value.isWellFormed()
+    // Control characters, the line breaks of Unicode, and what turns the direction of the text in a log around.
+    return /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u.test(value) || !value.isWellFormed()
       ? Result.fail("must not hold line breaks, other control characters, or half a surrogate pair")
       : Result.succeed(value)
   })
@@ -271,13 +275,16 @@ export const options = <A extends object>(
     Result.mapError(decode(value), () => {
       // Which fields are wrong is asked of each alone: the schema's own messages may quote what they refuse.
       if (!Predicate.isObject(value)) return [{ path: [], message: `must be an object of: ${fields}` }]
-      return Object.keys(value).flatMap((field) => {
+      const given = new Set([...Object.keys(value), ...[...known.keys()].filter((field) => field in value)])
+      const issues = [...given].flatMap((field): ReadonlyArray<Issue> => {
         const message = known.get(field)
         if (message === undefined) {
           return [{ path: [safePart(field)], message: `is not an option of this vendor: known are ${fields}` }]
         }
         return Result.isFailure(decode({ [field]: value[field] })) ? [{ path: [field], message }] : []
       })
+      // A symbol, or fields that are right alone and not together.
+      return issues.length > 0 ? issues : [{ path: [], message: `must be an object of: ${fields}` }]
     })
 }
 

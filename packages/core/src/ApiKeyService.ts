@@ -173,7 +173,7 @@ export interface Bound {
    * secret is the address. Nothing is checked before the ref is used.
    */
   readonly ref: (value: Redacted.Redacted<string>) => KeyRef
-  /** The printable handle of a key of this account, as in `IssuedKey.handle` and in errors. */
+  /** The printable handle of a key, as in `IssuedKey.handle` and in errors; of a ref that is refused, one that says nothing. */
   readonly handle: (ref: KeyRef) => string
 }
 

@@ -440,18 +440,18 @@ export const make = Effect.fnUntraced(function* (
     Context.add(FetchHttpClient.RequestInit, { redirect: "manual", cache: "no-store", credentials: "omit" })
   )
 
-  const readCredential = Effect.suspend(() =>
+  const readCredential: Effect.Effect<string, ApiKeyErrorReason> = Effect.suspend(() =>
     Redacted.isRedacted(options.apiKey) ? Effect.succeed(options.apiKey) : Effect.timeout(options.apiKey, timeout)
   ).pipe(
     // A wiped one throws.
     Effect.map((credential) => Redacted.value(credential)),
     // Whatever the effect failed with stays here: it may hold the credential.
-    Effect.catchCause(() => fail(new AuthenticationFailed({ problem: "unreadable" }))),
+    Effect.catchCause(() => Effect.fail(new AuthenticationFailed({ problem: "unreadable" }))),
     // From JavaScript, an environment variable that is not set is `undefined`.
     Effect.flatMap((value) =>
       Predicate.isString(value) && visibleAscii.test(value)
         ? Effect.succeed(value)
-        : fail(new AuthenticationFailed({ problem: "malformed" }))
+        : Effect.fail(new AuthenticationFailed({ problem: "malformed" }))
     )
   )
 
@@ -485,10 +485,8 @@ export const make = Effect.fnUntraced(function* (
       yield* traceExchange({ method, path: endpoint.path, status })
       if (status === 429) {
         const retryAfter = lockoutOf(response, lockout, yield* Clock.currentTimeMillis)
-        yield* limiter.close(retryAfter)
         return yield* fail(new RateLimited({ retryAfter, source: "provider" }), status)
       }
-      if (status >= 400) yield* limiter.countError
       // Fetch shows a redirect that it did not follow as status 0 in browsers.
       if (status < 200 || (status >= 300 && status < 400)) {
         return endpoint.redirected === undefined
@@ -532,9 +530,7 @@ export const make = Effect.fnUntraced(function* (
                 fail(new InvalidRequest({ source: "client", issues: issuesOf(error, "not acceptable here") }))
               )
         const path = yield* Effect.fromResult(fillPath(endpoint.path, params ?? {}))
-        yield* Effect.catch(limiter.admit(endpoint.budget), (reason) => fail(reason))
-        // After the wait: the credential may have been rotated meanwhile.
-        const credential = yield* readCredential
+        const credential = yield* Effect.catch(limiter.admit(endpoint.budget, readCredential), (reason) => fail(reason))
         const [name, value] = options.authorization(credential)
         const request = base.pipe(HttpClientRequest.appendUrl(path), HttpClientRequest.setHeader(name, value))
         return client
@@ -544,6 +540,14 @@ export const make = Effect.fnUntraced(function* (
             Effect.tapError(() => traceExchange({ method, path: endpoint.path })),
             Effect.flatMap((response) => interpret(response, body)),
             within,
+            // Outside the time-out: a store that hangs must not change what the reply means.
+            Effect.tapError(({ reason, status = 0 }) =>
+              reason._tag === "RateLimited"
+                ? limiter.close(reason.retryAfter)
+                : status >= 400
+                  ? limiter.countError
+                  : Effect.void
+            ),
             Effect.provideContext(httpContext)
           )
       })
@@ -582,7 +586,7 @@ export const make = Effect.fnUntraced(function* (
     account,
     credential: readCredential.pipe(
       Effect.map((credential) => Redacted.make(credential)),
-      Effect.mapError(({ reason }) => new ApiKeyError({ provider, operation: "apiKey", reason }))
+      Effect.mapError((reason) => new ApiKeyError({ provider, operation: "apiKey", reason }))
     ),
     call: (endpoint) => {
       const { prepare, toError } = attempt(endpoint)

@@ -92,7 +92,7 @@ describe("an endpoint's own budget", () => {
             (index, now) =>
               Effect.gen(function* () {
                 came[index] = now
-                yield* limiter.admit({ name: "add", limit, window })
+                yield* limiter.admit({ name: "add", limit, window }, Effect.void)
                 left[index] = yield* Clock.currentTimeMillis
               }),
             window * 130
@@ -130,7 +130,7 @@ describe("an endpoint's own budget", () => {
               const kind = kinds[index % kinds.length]
               const call = Effect.gen(function* () {
                 const from = yield* Clock.currentTimeMillis
-                const admitted = limiter.admit(kind === "other" ? undefined : own)
+                const admitted = limiter.admit(kind === "other" ? undefined : own, Effect.void)
                 const exit = yield* Effect.exit(kind === "urgent" ? urgently(admitted) : admitted)
                 const now = yield* Clock.currentTimeMillis
                 assert.isAtMost(now - from, maxWait + 0.001, "nobody waits for longer than maxWait")
@@ -161,41 +161,41 @@ describe("an endpoint's own budget", () => {
   it.effect("a place is free again after exactly one window, each for itself", () =>
     Effect.gen(function* () {
       const limiter = yield* make()
-      yield* limiter.admit(add)
+      yield* limiter.admit(add, Effect.void)
       yield* TestClock.adjust("25 seconds")
-      yield* limiter.admit(add)
-      assert.strictEqual(yield* heldBack(limiter.admit(add)), 35_000, "the sooner of the two")
+      yield* limiter.admit(add, Effect.void)
+      assert.strictEqual(yield* heldBack(limiter.admit(add, Effect.void)), 35_000, "the sooner of the two")
       yield* TestClock.adjust("34999 millis")
-      assert.strictEqual(yield* heldBack(limiter.admit(add)), 1)
+      assert.strictEqual(yield* heldBack(limiter.admit(add, Effect.void)), 1)
       yield* TestClock.adjust("1 millis")
-      yield* limiter.admit(add)
-      assert.strictEqual(yield* heldBack(limiter.admit(add)), 25_000)
+      yield* limiter.admit(add, Effect.void)
+      assert.strictEqual(yield* heldBack(limiter.admit(add, Effect.void)), 25_000)
     }).pipe(Effect.scoped)
   )
 
   it.effect("a call waits as long as maxWait and not a millisecond longer, its token's wait included", () =>
     Effect.gen(function* () {
       const limiter = yield* make({}, { maxWait: "1 minute" })
-      yield* Effect.forEach(times(2), () => limiter.admit(add))
-      const patient = yield* Effect.forkChild(limiter.admit(add))
+      yield* Effect.forEach(times(2), () => limiter.admit(add, Effect.void))
+      const patient = yield* Effect.forkChild(limiter.admit(add, Effect.void))
       yield* TestClock.adjust("59999 millis")
       assert.isUndefined(patient.pollUnsafe())
       yield* TestClock.adjust("1 millis")
       yield* Fiber.join(patient)
 
       const hasty = yield* make({}, { maxWait: "59999 millis", account: "hasty" })
-      yield* Effect.forEach(times(2), () => hasty.admit(add))
+      yield* Effect.forEach(times(2), () => hasty.admit(add, Effect.void))
       const from = yield* Clock.currentTimeMillis
-      assert.strictEqual(yield* heldBack(hasty.admit(add)), 60_000)
+      assert.strictEqual(yield* heldBack(hasty.admit(add, Effect.void)), 60_000)
       assert.strictEqual(yield* Clock.currentTimeMillis, from, "what cannot be is said at once")
 
       // Twenty seconds for a token, and the forty that are then left of the place's minute are ten too many.
       const busy = yield* make({ ordinary: { limit: 3, window: "1 minute" } }, { maxWait: "50 seconds", account: "b" })
-      yield* Effect.forEach(times(2), () => busy.admit(add))
-      yield* busy.admit()
+      yield* Effect.forEach(times(2), () => busy.admit(add, Effect.void))
+      yield* busy.admit(undefined, Effect.void)
       const start = yield* Clock.currentTimeMillis
       const late = yield* Effect.forkChild(
-        Effect.flatMap(heldBack(busy.admit(add)), (retryAfter) =>
+        Effect.flatMap(heldBack(busy.admit(add, Effect.void)), (retryAfter) =>
           Effect.map(Clock.currentTimeMillis, (now) => ({ waited: now - start, retryAfter }))
         )
       )
@@ -212,10 +212,10 @@ describe("an endpoint's own budget", () => {
       const ordinary = { limit: 5, window: "10000 hours" } as const
       const limiter = yield* make({ ordinary }, { maxWait: "10 minutes" })
       const own = { name: "add", limit: 1, window: "10 seconds" } as const
-      const calls = yield* Effect.forEach(times(5), () => Effect.forkChild(limiter.admit(own)))
+      const calls = yield* Effect.forEach(times(5), () => Effect.forkChild(limiter.admit(own, Effect.void)))
       yield* TestClock.adjust("40 seconds")
       yield* Effect.forEach(calls, Fiber.join)
-      assert.isAbove(yield* heldBack(limiter.admit()), 60_000, "five calls, five tokens")
+      assert.isAbove(yield* heldBack(limiter.admit(undefined, Effect.void)), 60_000, "five calls, five tokens")
     }).pipe(Effect.scoped)
   )
 
@@ -223,33 +223,33 @@ describe("an endpoint's own budget", () => {
     Effect.gen(function* () {
       const limiter = yield* make({ ordinary: { limit: 1, window: "10 seconds" } })
       const own = { name: "add", limit: 1, window: "1 hour" } as const
-      yield* limiter.admit()
-      assert.strictEqual(yield* heldBack(limiter.admit(own)), 10_000)
+      yield* limiter.admit(undefined, Effect.void)
+      assert.strictEqual(yield* heldBack(limiter.admit(own, Effect.void)), 10_000)
       yield* limiter.close(Duration.seconds(30))
-      assert.strictEqual(yield* heldBack(limiter.admit(own)), 30_000)
+      assert.strictEqual(yield* heldBack(limiter.admit(own, Effect.void)), 30_000)
       yield* TestClock.adjust("30 seconds")
-      yield* limiter.admit(own)
+      yield* limiter.admit(own, Effect.void)
     }).pipe(Effect.scoped)
   )
 
   it.effect("a call that is held back by the endpoint's own budget costs the account no token", () =>
     Effect.gen(function* () {
       const limiter = yield* make({ ordinary: { limit: 5, window: "1 minute" } })
-      yield* Effect.forEach(times(2), () => limiter.admit(add))
+      yield* Effect.forEach(times(2), () => limiter.admit(add, Effect.void))
       // Nothing of this is sent, and one token is one HTTP attempt.
-      yield* Effect.forEach(times(10), () => heldBack(limiter.admit(add)))
-      yield* limiter.admit()
+      yield* Effect.forEach(times(10), () => heldBack(limiter.admit(add, Effect.void)))
+      yield* limiter.admit(undefined, Effect.void)
     }).pipe(Effect.scoped)
   )
 
   it.effect("a caller who leaves while it waits takes no place", () =>
     Effect.gen(function* () {
       const limiter = yield* make({}, { maxWait: "10 minutes" })
-      yield* Effect.forEach(times(2), () => limiter.admit(add))
-      const leaving = yield* Effect.forEach(times(5), () => Effect.forkChild(limiter.admit(add)))
+      yield* Effect.forEach(times(2), () => limiter.admit(add, Effect.void))
+      const leaving = yield* Effect.forEach(times(5), () => Effect.forkChild(limiter.admit(add, Effect.void)))
       yield* TestClock.adjust("30 seconds")
       yield* Effect.forEach(leaving, Fiber.interrupt)
-      const staying = yield* Effect.forEach(times(2), () => Effect.forkChild(limiter.admit(add)))
+      const staying = yield* Effect.forEach(times(2), () => Effect.forkChild(limiter.admit(add, Effect.void)))
       yield* TestClock.adjust("30 seconds")
       yield* Effect.forEach(staying, Fiber.join)
     }).pipe(Effect.scoped)
@@ -258,22 +258,22 @@ describe("an endpoint's own budget", () => {
   it.effect("calls of other endpoints go on, those of the same name share", () =>
     Effect.gen(function* () {
       const limiter = yield* make()
-      yield* limiter.admit(add)
-      yield* limiter.admit({ ...add })
-      yield* heldBack(limiter.admit(add))
-      yield* limiter.admit({ ...add, name: "edit" })
-      yield* Effect.forEach(times(20), () => limiter.admit())
+      yield* limiter.admit(add, Effect.void)
+      yield* limiter.admit({ ...add }, Effect.void)
+      yield* heldBack(limiter.admit(add, Effect.void))
+      yield* limiter.admit({ ...add, name: "edit" }, Effect.void)
+      yield* Effect.forEach(times(20), () => limiter.admit(undefined, Effect.void))
     }).pipe(Effect.scoped)
   )
 
   it.effect("holds for urgent calls too, which need no more than it", () =>
     Effect.gen(function* () {
       const limiter = yield* make({ ordinary: { limit: 1, window: "1 hour" } })
-      yield* limiter.admit(add)
-      yield* heldBack(limiter.admit(add))
-      yield* urgently(limiter.admit(add))
-      assert.strictEqual(yield* heldBack(urgently(limiter.admit(add))), 60_000)
-      yield* urgently(limiter.admit())
+      yield* limiter.admit(add, Effect.void)
+      yield* heldBack(limiter.admit(add, Effect.void))
+      yield* urgently(limiter.admit(add, Effect.void))
+      assert.strictEqual(yield* heldBack(urgently(limiter.admit(add, Effect.void))), 60_000)
+      yield* urgently(limiter.admit(undefined, Effect.void))
     }).pipe(Effect.scoped)
   )
 
@@ -281,9 +281,9 @@ describe("an endpoint's own budget", () => {
     Effect.gen(function* () {
       const limiter = yield* make({ errors: { limit: 1, window: "1 minute" } })
       for (const name of ["gate", "ordinary", "urgent", "errors", "", "/", "0"]) {
-        yield* limiter.admit({ ...add, name, limit: 1 })
-        yield* heldBack(limiter.admit({ ...add, name, limit: 1 }))
-        yield* limiter.admit()
+        yield* limiter.admit({ ...add, name, limit: 1 }, Effect.void)
+        yield* heldBack(limiter.admit({ ...add, name, limit: 1 }, Effect.void))
+        yield* limiter.admit(undefined, Effect.void)
       }
     }).pipe(Effect.scoped)
   )
@@ -296,15 +296,15 @@ describe("the budget of errors", () => {
     Effect.gen(function* () {
       const limiter = yield* make({ errors })
       for (let error = 0; error < 3; error++) {
-        yield* limiter.admit()
+        yield* limiter.admit(undefined, Effect.void)
         yield* limiter.countError
       }
-      assert.strictEqual(yield* heldBack(limiter.admit()), 60_000)
-      yield* urgently(limiter.admit())
+      assert.strictEqual(yield* heldBack(limiter.admit(undefined, Effect.void)), 60_000)
+      yield* urgently(limiter.admit(undefined, Effect.void))
       yield* TestClock.adjust("59999 millis")
-      assert.strictEqual(yield* heldBack(limiter.admit(add)), 1)
+      assert.strictEqual(yield* heldBack(limiter.admit(add, Effect.void)), 1)
       yield* TestClock.adjust("1 millis")
-      yield* limiter.admit(add)
+      yield* limiter.admit(add, Effect.void)
     }).pipe(Effect.scoped)
   )
 
@@ -314,9 +314,9 @@ describe("the budget of errors", () => {
       yield* Effect.forEach(times(3), () => limiter.countError)
       yield* TestClock.adjust("20 seconds")
       yield* Effect.forEach(times(50), () => limiter.countError, { concurrency: "unbounded" })
-      assert.strictEqual(yield* heldBack(limiter.admit()), 40_000)
+      assert.strictEqual(yield* heldBack(limiter.admit(undefined, Effect.void)), 40_000)
       yield* TestClock.adjust("40 seconds")
-      yield* limiter.admit()
+      yield* limiter.admit(undefined, Effect.void)
     }).pipe(Effect.scoped)
   )
 
@@ -324,7 +324,7 @@ describe("the budget of errors", () => {
     Effect.gen(function* () {
       const limiter = yield* make({ errors })
       for (let error = 0; error < 50; error++) {
-        yield* limiter.admit()
+        yield* limiter.admit(undefined, Effect.void)
         yield* limiter.countError
         yield* TestClock.adjust("20001 millis")
       }
@@ -344,7 +344,7 @@ describe("the budget of errors", () => {
           for (const gap of gaps) {
             yield* TestClock.adjust(gap)
             // Every call that leaves is an error.
-            const exit = yield* Effect.exit(limiter.admit())
+            const exit = yield* Effect.exit(limiter.admit(undefined, Effect.void))
             if (Exit.isFailure(exit)) {
               const retryAfter = yield* heldBack(exit)
               assert.isAbove(retryAfter, 0)
@@ -356,7 +356,7 @@ describe("the budget of errors", () => {
           }
           assert.isAtMost(densest(at, 60_000), 2 * limit - 1)
           yield* TestClock.adjust("1 minute")
-          yield* limiter.admit()
+          yield* limiter.admit(undefined, Effect.void)
         }).pipe(Effect.scoped, Effect.orDie),
       { numRuns: 60 }
     )
@@ -369,11 +369,11 @@ describe("the budget of errors", () => {
         { maxWait: "1 minute" }
       )
       yield* Effect.forEach(times(3), () => limiter.countError)
-      const waiting = yield* Effect.forkChild(limiter.admit())
+      const waiting = yield* Effect.forkChild(limiter.admit(undefined, Effect.void))
       yield* TestClock.adjust("30 seconds")
       // The one ordinary token is still there for the urgent call, and the reserve for another.
-      yield* urgently(limiter.admit())
-      yield* urgently(limiter.admit())
+      yield* urgently(limiter.admit(undefined, Effect.void))
+      yield* urgently(limiter.admit(undefined, Effect.void))
       yield* TestClock.adjust("30 seconds")
       const reason = yield* Effect.flip(Fiber.join(waiting))
       assert.strictEqual(reason._tag, "RateLimited")
@@ -385,12 +385,16 @@ describe("the budget of errors", () => {
       const limiter = yield* make({ errors })
       yield* Effect.forEach(times(3), () => limiter.countError)
       yield* limiter.close(Duration.seconds(10))
-      assert.strictEqual(yield* heldBack(limiter.admit()), 60_000)
-      assert.strictEqual(yield* heldBack(urgently(limiter.admit())), 10_000, "a gate is shut for urgent calls too")
+      assert.strictEqual(yield* heldBack(limiter.admit(undefined, Effect.void)), 60_000)
+      assert.strictEqual(
+        yield* heldBack(urgently(limiter.admit(undefined, Effect.void))),
+        10_000,
+        "a gate is shut for urgent calls too"
+      )
       yield* limiter.close(Duration.seconds(10))
       yield* TestClock.adjust("10 seconds")
       yield* limiter.close(Duration.seconds(100))
-      assert.strictEqual(yield* heldBack(limiter.admit()), 100_000)
+      assert.strictEqual(yield* heldBack(limiter.admit(undefined, Effect.void)), 100_000)
     }).pipe(Effect.scoped)
   )
 
@@ -398,7 +402,7 @@ describe("the budget of errors", () => {
     Effect.gen(function* () {
       const limiter = yield* make({ errors: undefined })
       yield* Effect.forEach(times(1000), () => limiter.countError)
-      yield* limiter.admit()
+      yield* limiter.admit(undefined, Effect.void)
     }).pipe(Effect.scoped)
   )
 })
@@ -413,17 +417,17 @@ describe("a store that is shared", () => {
         yield* make({ errors }, { account: "other" }),
         yield* make({ errors }, { provider: "other" })
       ] as const
-      yield* one.admit(add)
-      yield* two.admit(add)
-      assert.strictEqual(yield* heldBack(one.admit(add)), 60_000)
-      assert.strictEqual(yield* heldBack(two.admit(add)), 60_000)
+      yield* one.admit(add, Effect.void)
+      yield* two.admit(add, Effect.void)
+      assert.strictEqual(yield* heldBack(one.admit(add, Effect.void)), 60_000)
+      assert.strictEqual(yield* heldBack(two.admit(add, Effect.void)), 60_000)
       yield* one.countError
       yield* two.countError
-      assert.strictEqual(yield* heldBack(one.admit()), 60_000)
-      assert.strictEqual(yield* heldBack(two.admit()), 60_000)
+      assert.strictEqual(yield* heldBack(one.admit(undefined, Effect.void)), 60_000)
+      assert.strictEqual(yield* heldBack(two.admit(undefined, Effect.void)), 60_000)
       for (const other of others) {
-        yield* other.admit(add)
-        yield* other.admit()
+        yield* other.admit(add, Effect.void)
+        yield* other.admit(undefined, Effect.void)
       }
     }).pipe(Effect.scoped, Effect.provide(RateLimiter.layerStoreMemory))
   )
@@ -431,9 +435,9 @@ describe("a store that is shared", () => {
   it.effect("without one, each limiter counts for itself", () =>
     Effect.gen(function* () {
       const [one, two] = [yield* make({ errors }), yield* make({ errors })]
-      yield* Effect.forEach(times(2), () => Effect.andThen(one.admit(add), one.countError))
-      yield* heldBack(one.admit(add))
-      yield* Effect.forEach(times(2), () => two.admit(add))
+      yield* Effect.forEach(times(2), () => Effect.andThen(one.admit(add, Effect.void), one.countError))
+      yield* heldBack(one.admit(add, Effect.void))
+      yield* Effect.forEach(times(2), () => two.admit(add, Effect.void))
     }).pipe(Effect.scoped)
   )
 
@@ -460,7 +464,7 @@ describe("a store that is shared", () => {
             arrivals,
             (index) =>
               Effect.gen(function* () {
-                yield* limiters[index % 2 === 0 ? 0 : 1].admit({ name: "add", limit, window: "1 minute" })
+                yield* limiters[index % 2 === 0 ? 0 : 1].admit({ name: "add", limit, window: "1 minute" }, Effect.void)
                 left.push(yield* Clock.currentTimeMillis)
               }),
             "6 hours"
@@ -505,12 +509,12 @@ describe("a store that is down for some of its keys", () => {
       const { layer, logged } = recordingLogger()
       return Effect.gen(function* () {
         const limiter = yield* make()
-        const reason = yield* run(Effect.orDie(Effect.flip(limiter.admit(add))))
+        const reason = yield* run(Effect.orDie(Effect.flip(limiter.admit(add, Effect.void))))
         assert(reason._tag === "ProviderUnavailable")
         assert.deepStrictEqual([reason.problem, reason.sent], ["limiter", false])
-        yield* limiter.admit()
+        yield* limiter.admit(undefined, Effect.void)
         assert.strictEqual(logged.length, 0)
-        yield* run(urgently(limiter.admit(add)))
+        yield* run(urgently(limiter.admit(add, Effect.void)))
         assert.strictEqual(logged[0]?.level, "Warn")
         assert.notInclude(JSON.stringify(logged), "user:pass")
       }).pipe(Effect.scoped, Effect.provide([storeWithout("/add/", end), layer]))
@@ -521,10 +525,10 @@ describe("a store that is down for some of its keys", () => {
       return Effect.gen(function* () {
         const limiter = yield* make({ errors: { limit: 3, window: "1 minute" } })
         yield* run(limiter.countError)
-        const reason = yield* run(Effect.orDie(Effect.flip(limiter.admit())))
+        const reason = yield* run(Effect.orDie(Effect.flip(limiter.admit(undefined, Effect.void))))
         assert(reason._tag === "ProviderUnavailable")
         assert.strictEqual(reason.problem, "limiter")
-        yield* urgently(limiter.admit())
+        yield* urgently(limiter.admit(undefined, Effect.void))
         assert.strictEqual(logged.length, 0)
       }).pipe(Effect.scoped, Effect.provide([storeWithout("/errors", end), layer]))
     })

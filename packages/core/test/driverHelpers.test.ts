@@ -81,7 +81,10 @@ describe("freeText", () => {
       fc.string({ unit: "binary", maxLength: 10 }),
       // Half characters as well, which `binary` has none of.
       fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 10 }).map((codes) => String.fromCharCode(...codes)),
-      fc.string({ unit: fc.constantFrom(" ", "a", "\n", "\u0000", "\ud800", "é"), maxLength: 10 })
+      fc.string({
+        unit: fc.constantFrom(" ", "a", "\n", "\u0000", "\ud800", "é", "\u2028", "\u202e", "\u2066", "\u200d"),
+        maxLength: 10
+      })
     )
     fc.assert(
       fc.property(units, fc.integer({ min: 1, max: 10 }), (value, max) => {
@@ -89,7 +92,14 @@ describe("freeText", () => {
         const inRange = value.length >= 1 && value.length <= max
         const controls = [...value].some((char) => {
           const code = char.codePointAt(0) ?? 0
-          return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0xd800 && code < 0xe000)
+          return (
+            code < 0x20 ||
+            (code >= 0x7f && code < 0xa0) ||
+            (code >= 0xd800 && code < 0xe000) ||
+            [0x2028, 0x2029].includes(code) ||
+            (code >= 0x202a && code <= 0x202e) ||
+            (code >= 0x2066 && code <= 0x2069)
+          )
         })
         const expected = inRange && value.trim() === value && !controls
         assert.strictEqual(Result.isSuccess(checked), expected)

@@ -225,7 +225,7 @@ const toRecord = (key: Wire.MailerPatchKey, secret?: string): ApiKeyDriver.KeyRe
     providerStatus: key.status,
     restrictions: { ...(scopes === undefined ? {} : { scopes }), ...(rate === undefined ? {} : { rate }) },
     options: {
-      status: key.status,
+      ...(key.status === Wire.unknownStatus ? {} : { status: key.status }),
       ...Object.fromEntries(shownSettings(key)),
       ...Option.match(key.sendingStatus, { onNone: () => ({}), onSome: (sendingStatus) => ({ sendingStatus }) })
     }
@@ -264,19 +264,18 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   // From JavaScript, there may be no defaults at all; core says so.
   const defaults: Partial<Defaults> | undefined = options.defaults
 
-  const mint = (asked: ApiKeyDriver.MintSpec) => {
-    const { status = allowed, ...rest } = optionsOf(asked.options)
-    const spec: ApiKeyDriver.MintSpec = { ...asked, options: { ...rest, status } }
+  const mint = ({ name, options, restrictions }: ApiKeyDriver.MintSpec) => {
+    const { status = allowed, ...rest } = optionsOf(options)
     return Effect.map(
       client.add({
         // A key that was made without a name is copied without one.
-        ...(spec.name === "" ? {} : { description: spec.name }),
-        ...toFields(spec.restrictions),
+        ...(name === "" ? {} : { description: name }),
+        ...toFields(restrictions),
         ...rest,
         status
       }),
       ({ send }) => ({
-        spec,
+        options: { status },
         send: Effect.map(send, (key): ApiKeyDriver.Minted => {
           const secret = Option.match(key.key, { onNone: () => "", onSome: Redacted.value })
           return { address: secret, secret, echo: toRecord(key, secret) }
@@ -336,14 +335,15 @@ export const make = Effect.fnUntraced(function* (options: Options) {
         // The manager's own key: once it is delivered, it may be what the manager calls with, so it must work at once.
         const own = yield* client.isOwn(address)
         const status = own ? copy.status : blocked
-        const prepared = yield* mint({
+        const spec: ApiKeyDriver.MintSpec = {
           name: nameOf(key),
           restrictions: copy.restrictions,
           options: { ...copy.options, status }
-        })
+        }
+        const prepared = yield* mint(spec)
         return status === copy.status
-          ? prepared
-          : { ...prepared, activate: (successor: string) => settle(successor, copy.status) }
+          ? { ...prepared, spec }
+          : { ...prepared, spec, activate: (successor: string) => settle(successor, copy.status) }
       }),
       retire: (address) => settle(address, blocked)
     }

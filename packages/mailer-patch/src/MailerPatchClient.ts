@@ -247,10 +247,6 @@ export const make = Effect.fnUntraced(function* (
         : Effect.void
     })
 
-  /** The one of these keys that was asked for. */
-  const find = (keys: ReadonlyArray<Wire.MailerPatchKey>, key: Redacted.Redacted<string>) =>
-    keys.find((shown) => Wire.isKey(shown, Redacted.value(key)))
-
   return {
     account,
     ref: (value) => new KeyRef({ provider, account, value }),
@@ -268,23 +264,28 @@ export const make = Effect.fnUntraced(function* (
       if (request.endpoints !== undefined && !request.endpoints.includes("*")) {
         yield* notOwn(operation, request.id, "narrow it")
       }
-      const shown = find(Wire.readKeys(yield* edit({ body: { ...request, ...subaccount } })), request.id)
-      if (shown !== undefined) return shown
+      const shown = Wire.readKeys(yield* edit({ body: { ...request, ...subaccount } }))
+      const { found } = Wire.findKey(shown, Redacted.value(request.id))
+      if (Option.isSome(found)) return found.value
       const issues = [{ path: [], message: "the reply does not show the key that was to be changed" }]
       return yield* fail(operation, new UnexpectedResponse({ problem: "body", issues }))
     }),
     list: (filter) => Effect.map(view({ body: { ...filter, ...subaccount } }), Wire.readKeys),
     view: (id) =>
       Effect.flatMap(view({ body: { id, ...subaccount } }), (reply) => {
-        const shown = find(Wire.readKeys(reply), id)
-        return shown === undefined ? fail("POST /api_keys/view", new KeyNotFound()) : Effect.succeed(shown)
+        const { found, masked } = Wire.findKey(Wire.readKeys(reply), Redacted.value(id))
+        if (Option.isSome(found)) return Effect.succeed(found.value)
+        // One of the masked keys may be ours: "not found" would be a guess.
+        const issues = [{ path: [], message: "masks its keys so that ours cannot be told from the others" }]
+        const reason = masked ? new UnexpectedResponse({ problem: "body", issues }) : new KeyNotFound()
+        return fail("POST /api_keys/view", reason)
       }),
     remove: (id) =>
       Effect.andThen(
         notOwn("POST /api_keys/remove", id, "remove it"),
         Effect.map(remove({ body: { id, ...subaccount } }), (reply) => (reply === unclear ? "unclear" : "removed"))
       ),
-    permissions: Effect.map(client.call(endpoints.permissions)({ body: {} }), ({ data }) => data)
+    permissions: Effect.map(client.call(endpoints.permissions)({ body: {} }), Wire.readPermissions)
   }
 })
 

@@ -162,6 +162,14 @@ export interface MailerPatchKey {
   readonly sendingStatus: Option.Option<string>
 }
 
+/**
+ * What {@link MailerPatchKey} has for a status where the reply shows none.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const unknownStatus = "unknown"
+
 type Reader<A> = (value: unknown) => Option.Option<A>
 
 const orNull =
@@ -199,7 +207,7 @@ const readKey = (given: unknown): MailerPatchKey => {
     archiveEnabled: orNull(WireValue.readBoolean)(row.archive_enabled),
     auditEmail: orNull(readText)(row.audit_email),
     bounceNotifications: orNull(readText)(row.bounce_notifications),
-    status: Option.getOrElse(WireValue.readString(row.status), () => "unknown"),
+    status: Option.getOrElse(WireValue.readString(row.status), () => unknownStatus),
     endpoints: WireValue.readStrings(row.endpoints),
     sendingStatus: WireValue.readString(row.sending_status)
   }
@@ -296,7 +304,7 @@ export const readNewKey = (reply: typeof NewKeyReply.Type): MailerPatchKey => fi
 export const salvageKey = (reply: unknown): Option.Option<typeof NewKeyReply.Type> => {
   if (Option.isSome(readRefusal(reply))) return Option.none()
   const candidates = Predicate.isString(reply)
-    ? Array.from(reply.matchAll(/"api_key"\s{0,8}:\s{0,8}"([^"\\]{1,512})"/g), ([, key = ""]) => key)
+    ? [reply, ...Array.from(reply.matchAll(/"api_key"\s{0,8}:\s{0,8}"([^"\\]{1,512})"/g), ([, key = ""]) => key)]
     : WireValue.stringsIn(reply)
   const [key, ...others] = new Set(candidates.filter(looksLikeKey))
   return key === undefined || others.length > 0 ? Option.none() : Option.some({ data: [{ api_key: key }] })
@@ -312,22 +320,49 @@ export const Removed = Schema.Unknown.check(
   Schema.makeFilter((reply) => Predicate.isObject(reply) && Option.isNone(readRefusal(reply)))
 )
 
+/** The endpoints of a reply to `permissions`: plainly, or in the envelope that the vendor's schema has around them. */
+const endpointsOf = (reply: unknown): Option.Option<ReadonlyArray<string>> => {
+  const { data } = WireValue.readObject(reply)
+  return Option.orElse(WireValue.readStrings(data), () =>
+    WireValue.readStrings(Array.isArray(data) && data.length === 1 ? WireValue.readObject(data[0]).data : undefined)
+  )
+}
+
 /**
  * The reply to `permissions`: the endpoints that the calling key may use.
  *
  * @since 0.1.0
  * @category replies
  */
-export const PermissionsReply = Schema.Struct({ data: Schema.Array(Schema.String) })
+export const PermissionsReply = Schema.Unknown.check(Schema.makeFilter((reply) => Option.isSome(endpointsOf(reply))))
 
 /**
- * Whether a key that is shown can be the one with this secret: by its username, or else by what is left of it.
+ * The endpoints of a reply to `permissions`.
  *
  * @since 0.1.0
  * @category replies
  */
-export const isKey = (shown: MailerPatchKey, secret: string): boolean =>
-  Option.match(shown.key, {
-    onSome: (key) => Redacted.value(key) === secret,
-    onNone: () => Option.exists(shown.username, (username) => username === usernameOf(secret))
-  })
+export const readPermissions = (reply: typeof PermissionsReply.Type): ReadonlyArray<string> =>
+  Option.getOrElse(endpointsOf(reply), () => [])
+
+/**
+ * The key with this secret among those that are shown, by its username or the key itself; and whether it could be one of
+ * those that show neither.
+ *
+ * @since 0.1.0
+ * @category replies
+ */
+export const findKey = (
+  shown: ReadonlyArray<MailerPatchKey>,
+  secret: string
+): { readonly found: Option.Option<MailerPatchKey>; readonly masked: boolean } => ({
+  found: Option.fromUndefinedOr(
+    shown.find(({ key, username }) =>
+      Option.match(key, {
+        onSome: (whole) => Redacted.value(whole) === secret,
+        onNone: () => Option.contains(username, usernameOf(secret))
+      })
+    )
+  ),
+  masked: shown.some(({ key, username }) => Option.isNone(key) && Option.isNone(username))
+})

@@ -488,6 +488,8 @@ describe("limits and hostile input", () => {
     ["name", { name: "line\nbreak" }],
     ["name", { name: "cr\r\nlf: header" }],
     ["name", { name: "half \ud800 pair" }],
+    ["name", { name: "line\u2028separator" }],
+    ["name", { name: "turned \u202e around" }],
     ["scopes", { scopes: [] }],
     ["scopes", { scopes: ["*"] }],
     ["scopes", { scopes: ["/*"] }],
@@ -1285,6 +1287,20 @@ describe("a key that comes back other than asked", () => {
         assert.deepStrictEqual(yield* storedOf(before.secret), before)
       }).pipe(
         Effect.provide(withSandbox({ transformClient: rewriting(to("POST add"), (row) => ({ ...row, ...change })) }))
+      )
+    )
+  }
+
+  for (const status of ["blocked", "sandbox", "on-holiday"]) {
+    it.effect(`a key is asked for as allowed unless it says otherwise, so that ${status} is not as asked`, () =>
+      Effect.gen(function* () {
+        const { keys, sandbox } = yield* setup
+        const error = yield* expectReason(keys.create(spec), "PartiallyApplied")
+        assert(error.reason._tag === "PartiallyApplied" && error.reason.revoked === true)
+        assert.deepStrictEqual(error.reason.missing, ["options.status"])
+        assert.lengthOf(yield* sandbox.keys, 1)
+      }).pipe(
+        Effect.provide(withSandbox({ transformClient: rewriting(to("POST add"), (row) => ({ ...row, status })) }))
       )
     )
   }

@@ -35,10 +35,10 @@ const layer = Layer.unwrap(
 const optional = { requiredKeys: [] }
 const name = fc
   .string({
-    unit: fc.oneof(fc.constantFrom(..."aZ09 _-.é😀\u2028%'\"<"), fc.string({ minLength: 1, maxLength: 1 })),
+    unit: fc.oneof(fc.constantFrom(..."aZ09 _-.é😀%'\"<"), fc.string({ minLength: 1, maxLength: 1 })),
     maxLength: 60
   })
-  .map((text) => `a${text}z`.replace(/\p{Cc}/gu, ""))
+  .map((text) => `a${text}z`.replace(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, ""))
 const segment = fc.stringMatching(/^[a-z0-9_-]{1,12}$/)
 const endpoint = fc
   .tuple(fc.array(segment, { minLength: 1, maxLength: 4 }), fc.constantFrom("", "/*"))

@@ -105,7 +105,7 @@ const toAllowList = (
   if (Option.isNone(shown)) return undefined
   const [first, ...rest] = shown.value.map((entry) => Result.getOrElse(check(entry), () => entry))
   // A list with the wildcard of browsers in it lets every origin in.
-  return first === undefined || shown.value.includes("*") ? "any" : [first, ...rest]
+  return first === undefined || (check === checkOrigin && shown.value.includes("*")) ? "any" : [first, ...rest]
 }
 
 const toRecord = (key: Wire.VoiceableKey): ApiKeyDriver.KeyRecord => {
@@ -179,10 +179,11 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     return yield* layerFailure(["defaults", "keyType"], `must be "private" or "public"`)
   }
 
-  const mint = (asked: ApiKeyDriver.MintSpec) => {
-    const own = { keyType, ...optionsOf(asked.options) }
-    return Effect.map(client.create({ name: asked.name, ...toFields(asked.restrictions), ...own }), ({ send }) => ({
-      spec: { ...asked, options: own },
+  const mint = ({ name, options, restrictions }: ApiKeyDriver.MintSpec) => {
+    const own = { keyType, ...optionsOf(options) }
+    return Effect.map(client.create({ name, ...toFields(restrictions), ...own }), ({ send }) => ({
+      // Transient assistants are off unless asked for, by the vendor's page.
+      options: { transientAssistant: false, ...own },
       send: Effect.map(
         send,
         (key): ApiKeyDriver.Minted => ({
@@ -227,7 +228,10 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     get: (id) => Effect.map(client.get(id), toRecord),
     list: () => Stream.map(Stream.fromIterableEffect(client.list), toRecord),
     rotation: {
-      successor: (id) => client.get(id).pipe(Effect.flatMap(toCopy), Effect.flatMap(mint)),
+      successor: Effect.fnUntraced(function* (id: string) {
+        const spec = yield* toCopy(yield* client.get(id))
+        return { ...(yield* mint(spec)), spec }
+      }),
       retire: remove
     }
   } satisfies ApiKeyDriver.ApiKeyDriver

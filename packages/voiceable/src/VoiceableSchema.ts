@@ -178,7 +178,7 @@ export const salvageKey = (reply: unknown): Option.Option<typeof KeyReply.Type> 
     return found === undefined || others.length > 0 ? Option.none() : Option.some({ data: found })
   }
   const all = (pattern: RegExp) => [...new Set(Array.from(reply.matchAll(pattern), ([, value = ""]) => value))]
-  const [id, ...otherIds] = all(/"id"\s{0,8}:\s{0,8}(\d{1,15})\s{0,8}[,}]/g)
+  const [id, ...otherIds] = all(/"id"\s{0,8}:\s{0,8}(\d{1,16})\s{0,8}[,}]/g)
   const [secret, ...otherSecrets] = all(/"key_value"\s{0,8}:\s{0,8}"([^"\\]{1,512})"/g).filter(WireValue.isPlainSecret)
   return id === undefined || secret === undefined || otherIds.length + otherSecrets.length > 0
     ? Option.none()
@@ -199,7 +199,9 @@ const objectsIn = (value: unknown, depth = 0): ReadonlyArray<unknown> =>
 export const Deleted = Schema.Unknown.check(
   Schema.makeFilter((reply) => {
     const { error, errors, status } = WireValue.readObject(reply)
-    return Predicate.isObject(status) && error === undefined && errors === undefined
+    if (!Predicate.isObject(status) || error !== undefined || errors !== undefined) return false
+    const code = WireValue.readNumber(status.code)
+    return Option.isNone(code) || (code.value >= 200 && code.value < 300)
   })
 )
 
@@ -232,5 +234,5 @@ export const refusedFields = (reply: unknown): ReadonlyArray<ReadonlyArray<strin
  */
 export const isRefusal = (reply: unknown): boolean => {
   const { error, errors, status } = WireValue.readObject(reply)
-  return Predicate.isObject(status) || Predicate.isString(error) || Array.isArray(errors)
+  return Predicate.isObject(status) || (status === undefined && (Predicate.isString(error) || Array.isArray(errors)))
 }

@@ -103,8 +103,10 @@ export const make = (driver: ApiKeyDriver): DriverCalls => {
     },
     discard: (address) => {
       // Removing frees its place in the plan; where that cannot be had, disabling does.
-      const disable = driver.setStatus === undefined ? undefined : Effect.asVoid(driver.setStatus(address, "disabled"))
-      const remove = driver.remove?.(address)
+      const { remove: removeOf, setStatus } = driver
+      const disable =
+        setStatus === undefined ? undefined : Effect.suspend(() => Effect.asVoid(setStatus(address, "disabled")))
+      const remove = removeOf === undefined ? undefined : Effect.suspend(() => removeOf(address))
       const means =
         remove === undefined || disable === undefined ? (remove ?? disable) : Effect.catchCause(remove, () => disable)
       return means === undefined

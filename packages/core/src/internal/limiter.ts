@@ -41,8 +41,15 @@ export const Urgent = Context.Reference<boolean>("@effect-api-keys/core/internal
 
 /** Guards one account: no call leaves without a token, and none at all while the vendor has locked the account. */
 export interface Limiter {
-  /** Waits for a token, and for a place in the endpoint's own budget, at most `maxWait`; one token is one HTTP attempt. */
-  readonly admit: (own?: EndpointBudget) => Effect.Effect<void, ApiKeyErrorReason>
+  /**
+   * Waits for a token, and for a place in the endpoint's own budget, at most `maxWait`; one token is one HTTP attempt.
+   * Gives what `ready` gives, which is run after every wait and before the place is taken: whatever came between that and
+   * the request would let calls come closer together than the budget.
+   */
+  readonly admit: <A>(
+    own: EndpointBudget | undefined,
+    ready: Effect.Effect<A, ApiKeyErrorReason>
+  ) => Effect.Effect<A, ApiKeyErrorReason>
   /** Counts an error reply. */
   readonly countError: Effect.Effect<void>
   /** Lets nothing out until `retryAfter` has passed. */
@@ -50,7 +57,11 @@ export interface Limiter {
 }
 
 /** No limits at all. */
-export const unlimited: Limiter = { admit: () => Effect.void, countError: Effect.void, close: () => Effect.void }
+export const unlimited: Limiter = {
+  admit: (_, ready) => ready,
+  countError: Effect.void,
+  close: () => Effect.void
+}
 
 /** How long a store may take: a call, and an urgent one above all, must not hang with it. */
 const storeTimeout = Duration.seconds(3)
@@ -151,42 +162,46 @@ export const make = Effect.fnUntraced(function* (options: {
         )
 
   /**
-   * Takes a place in an endpoint's own budget: each place is a window of one call, so that no window at all holds more
-   * than there are places. How long until one is free; zero when one was taken.
+   * Takes a place in an endpoint's own budget, or only looks for one: each place is a window of one call, so that no
+   * window at all holds more calls than there are places. How long until one is free; zero where one is.
    */
-  const place = Effect.fnUntraced(function* ({ limit, name, window }: EndpointBudget) {
-    let soonest: Duration.Duration | undefined
+  const place = Effect.fnUntraced(function* ({ limit, name, window }: EndpointBudget, tokens: 0 | 1) {
+    let soonest = Duration.infinity
     for (let index = 0; index < limit; index++) {
       const key = `${prefix}/${name}/${index}`
-      const busy = yield* consume({ algorithm: "fixed-window", key, limit: 1, window }).pipe(
-        Effect.as(undefined),
+      const busy = yield* consume({ algorithm: "fixed-window", key, limit: 1, window, tokens }).pipe(
+        Effect.map(({ remaining, resetAfter }) => (tokens === 0 && remaining === 0 ? resetAfter : undefined)),
         Effect.catchReason("RateLimiterError", "RateLimitExceeded", ({ retryAfter }) => Effect.succeed(retryAfter))
       )
       if (busy === undefined) return Duration.zero
-      soonest = soonest === undefined ? busy : Duration.min(soonest, busy)
+      soonest = Duration.min(soonest, busy)
     }
-    return Duration.max(soonest ?? Duration.zero, Duration.millis(1))
+    return Duration.max(soonest, Duration.millis(1))
   })
 
-  /** How long until a call may leave. A token is kept while its call waits for a place, which is taken last. */
-  const wait = Effect.fnUntraced(function* (own: EndpointBudget | undefined, held: { token: boolean }) {
-    const shut = Duration.max(yield* gate, yield* afterErrors)
-    if (!Duration.isZero(shut)) return shut
-    if (!held.token) {
-      const delay = yield* token
-      if (!Duration.isZero(delay)) return delay
-      held.token = true
-    }
-    return own === undefined ? Duration.zero : yield* place(own)
-  })
-
-  const admit: Limiter["admit"] = (own) =>
+  const admit: Limiter["admit"] = (own, ready) =>
     Effect.gen(function* () {
       const deadline = (yield* Clock.currentTimeMillis) + Duration.toMillis(options.maxWait)
-      const held = { token: false }
+      let held = false
+      /** How long until the account lets this call out. Its token is kept while it waits for a place. */
+      const account = Effect.gen(function* () {
+        const shut = Duration.max(yield* gate, yield* afterErrors)
+        if (!Duration.isZero(shut) || held) return shut
+        // A call that its endpoint holds back costs the account nothing.
+        const busy = own === undefined ? Duration.zero : yield* place(own, 0)
+        if (!Duration.isZero(busy)) return busy
+        const delay = yield* token
+        held = Duration.isZero(delay)
+        return delay
+      })
       while (true) {
-        const delay = yield* wait(own, held)
-        if (Duration.isZero(delay)) return
+        let delay = yield* account
+        if (Duration.isZero(delay)) {
+          const value = yield* ready
+          if (own === undefined) return value
+          delay = yield* place(own, 1)
+          if (Duration.isZero(delay)) return value
+        }
         if ((yield* Clock.currentTimeMillis) + Duration.toMillis(delay) > deadline) {
           return yield* new RateLimited({ retryAfter: delay, source: "limiter" })
         }
@@ -197,7 +212,10 @@ export const make = Effect.fnUntraced(function* (options: {
       Effect.catchTag("RateLimiterError", () =>
         Effect.flatMap(Urgent, (urgent) =>
           urgent
-            ? Effect.logWarning("the rate limiter's store did not answer; the urgent call goes out without a token")
+            ? Effect.andThen(
+                Effect.logWarning("the rate limiter's store did not answer; the urgent call goes out without a token"),
+                ready
+              )
             : Effect.fail(new ProviderUnavailable({ problem: "limiter", sent: false }))
         )
       )

@@ -3,6 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { IssuedKey, type RotatedKey } from "../ApiKey.ts"
@@ -70,25 +71,28 @@ export const make = (
     })
 
   /**
-   * Sends a mint; a reply without a secret is no reply, and one that names a new key without its secret is of a key that
-   * nobody can hold.
+   * Sends a mint. A reply without a secret is no reply, except that one that names a new key, as it was asked for, names a
+   * key that nobody can hold.
    */
   const sendMint = Effect.fnUntraced(function* (
     verb: Verb,
     handle: string | undefined,
     send: PreparedMint["send"],
-    old?: string
+    { old, spec }: { readonly old?: string; readonly spec?: MintSpec } = {}
   ): Effect.fn.Return<Minted, ApiKeyError> {
     const minted = yield* label(verb, handle)(send)
-    if (minted.address === "" || minted.address === old) {
-      const message =
-        minted.address === old ? "the reply names the old secret as the new one" : "the reply holds no secret"
+    const { address, echo, secret } = minted
+    if (address !== "" && address !== old && secret !== "") return minted
+    if (address === "" || address === old || spec === undefined || echo?.name !== spec.name) {
+      const message = address === old ? "the reply names the old secret as the new one" : "the reply holds no secret"
       const reason = new OutcomeUnknown({ problem: "reply", issues: [{ path: [], message }] })
       return yield* failure(verb, reason, handle)
     }
-    if (minted.secret !== "") return minted
-    const issued = driver.handle(minted.address)
-    const revoked = yield* takeBack(verb, minted.address, issued)
+    const issued = yield* Effect.onError(
+      Effect.sync(() => driver.handle(address)),
+      () => takeBack(verb, address, undefined)
+    )
+    const revoked = yield* takeBack(verb, address, issued)
     return yield* failure(verb, new PartiallyApplied({ applied: [], missing: ["secret"], revoked }), issued)
   })
 
@@ -246,7 +250,8 @@ export const make = (
     if (driver.mint === undefined) return yield* unsupported("create", "create")
     const asked = yield* checked("create", undefined, Validate.checkSpec(driver, defaults, input))
     const deliver = yield* checkDeliver("create", undefined, options)
-    const { send, spec = asked } = yield* label("create")(driver.mint(asked))
+    const { options: own, send } = yield* label("create")(driver.mint(asked))
+    const spec = expected(asked, own)
     return yield* inRegion<IssuedKey, E, R>({
       verb: "create",
       call,
@@ -254,7 +259,7 @@ export const make = (
       // What was not delivered was to be given to the caller: nobody holds it.
       leftBehind: (key) => (options.deliver === undefined ? Effect.asVoid(takeBackKey("create", key)) : Effect.void),
       work: Effect.gen(function* () {
-        const minted = yield* sendMint("create", undefined, send)
+        const minted = yield* sendMint("create", undefined, send, { spec })
         const key = yield* takeIn("create", minted, spec)
         yield* handOver("create", key, deliver)
         return key
@@ -281,7 +286,7 @@ export const make = (
           ? log("Error", lostInPlace, "rotate", issued.handle)
           : Effect.void,
       work: Effect.gen(function* () {
-        const minted = yield* sendMint("rotate", handle, send, address)
+        const minted = yield* sendMint("rotate", handle, send, { old: address })
         const { key: issued } = yield* receive(minted, undefined, log("Error", lostInPlace, "rotate", handle))
         const end = yield* deliver(issued)
         if (end === undefined || (end !== "deadline" && Exit.isSuccess(end))) return { issued, previous: "dead" }
@@ -300,7 +305,8 @@ export const make = (
   ): Effect.fn.Return<RotatedKey<E>, E | ApiKeyError, R> {
     const handle = driver.handle(address)
     const deliver = yield* checkDeliver("rotate", handle, options)
-    const { activate, send, spec } = yield* label("rotate", handle)(rotation.successor(address))
+    const { activate, options: own, send, spec: copy } = yield* label("rotate", handle)(rotation.successor(address))
+    const spec = expected(copy, own)
     return yield* inRegion<RotatedKey<E>, E, R>({
       verb: "rotate",
       handle,
@@ -314,7 +320,7 @@ export const make = (
           : log("Error", "the old key of a rotation could not be shut off and is still live", "rotate", handle)
       },
       work: Effect.gen(function* () {
-        const minted = yield* sendMint("rotate", handle, send, address)
+        const minted = yield* sendMint("rotate", handle, send, { old: address, spec })
         const issued = yield* takeIn("rotate", minted, spec)
         const handed = yield* handOver("rotate", issued, deliver)
         // Nobody will hold it: `leftBehind` shuts it off, and it need not be switched on first.
@@ -331,7 +337,13 @@ export const make = (
         const error = yield* concluded(
           "rotate",
           handle,
-          Effect.suspend(() => rotation.retire(address))
+          // The credential has just seen the successor: what it does not find is gone, and not merely someone else's.
+          Effect.catchReason(
+            Effect.suspend(() => rotation.retire(address)),
+            "ApiKeyError",
+            "KeyNotFound",
+            () => Effect.void
+          )
         )
         return error === undefined
           ? { issued, previous: "retired" }
@@ -352,6 +364,12 @@ export const make = (
     }
   }
 }
+
+/** What the echo is held against: what was asked, and the options that the driver asked for by itself. */
+const expected = (asked: MintSpec, own: PreparedMint["options"]): MintSpec =>
+  own === undefined ? asked : { ...asked, options: { ...own, ...objectOf(asked.options) } }
+
+const objectOf = (options: unknown): object => (Predicate.isObject(options) ? options : {})
 
 /** One word for a failure that no caller sees: our reason, or that the delivery failed; a caller's error may hold anything. */
 const reasonOf = (cause: Cause.Cause<unknown>): string => {

@@ -69,7 +69,12 @@ export const make = Effect.fnUntraced(function* (
         : failure(verb, new PartiallyApplied({ applied, missing: ["confirmation"] }), error.handle)
     )
 
-  const handleOf = (ref: KeyRef): string => driver.handle(Redacted.value(ref.value))
+  /** Where addresses are printed as they are, a handle of what is no address here would show what it is: a secret. */
+  const handleOf = (ref: KeyRef): string =>
+    Result.match(Validate.checkRef(driver, ref), {
+      onSuccess: driver.handle,
+      onFailure: () => `${provider}_unknown`
+    })
 
   /** Runs a verb on one key: in its span, and with its ref checked before anything else. */
   const onKey = <A, E, R>(
@@ -79,7 +84,7 @@ export const make = Effect.fnUntraced(function* (
   ): Effect.Effect<A, E | ApiKeyError, R> =>
     Effect.suspend(() => {
       const result = Validate.checkRef(driver, ref)
-      // A ref that is refused gets no handle: where addresses are printed as they are, a handle would show what it holds.
+      // A ref that is refused gets no handle: see `handleOf`.
       const handle = Result.isSuccess(result) ? driver.handle(result.success) : undefined
       return telemetry.observe(verb, handle, (call) =>
         Effect.flatMap(checked(verb, handle, result), (address) => run(address, driver.handle(address), call))

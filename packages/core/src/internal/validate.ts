@@ -111,6 +111,8 @@ const guarded = <A, E>(check: () => Result.Result<A, E>): Result.Result<A, E | I
     : refuse([{ path: [], message: "could not be read: give plain values" }])
 }
 
+const isEmpty = (value: unknown): boolean => Predicate.isObject(value) && Object.keys(value).length === 0
+
 /** The bound vendor's namespace, decoded strictly; other vendors' are carried by the caller and do not concern us. */
 const checkOptions = (
   driver: ApiKeyDriver,
@@ -120,14 +122,15 @@ const checkOptions = (
     return Result.fail([{ path: [], message: "must be an object of vendors' namespaces" }])
   const own = value[driver.provider]
   if (own === undefined) return Result.succeed(Option.none())
-  // Nothing in it is nothing said: a patch of it alone is empty.
-  if (Predicate.isObject(own) && Object.keys(own).length === 0) return Result.succeed(Option.none())
   if (driver.options !== undefined) {
     return Result.mapBoth(driver.options(own), {
-      onSuccess: Option.some,
+      // Nothing in it is nothing said: a patch of it alone is empty. Asked of what was decoded, not of what was given:
+      // an option behind a getter or a prototype is read, and must not be passed over.
+      onSuccess: (decoded) => (isEmpty(decoded) ? Option.none() : Option.some(decoded)),
       onFailure: (issues) => under(driver.provider, issues)
     })
   }
+  if (isEmpty(own)) return Result.succeed(Option.none())
   return Result.fail([{ path: [driver.provider], message: "this vendor has no options of its own" }])
 }
 

@@ -40,16 +40,20 @@ const invalid = (refusal: Option.Option<Refusal>) =>
     })
   })
 
+/** The parameter that carries the credential is called `api_key`, the one that names a key `id`. */
+const namesCredential = ({ fields, text }: Refusal): boolean =>
+  fields.includes("api_key") || (fields.length === 0 && /\bapi user\b|'api_key'|"api_key"/i.test(text))
+
 /**
  * Whether a refusal is of the manager's credential. The vendor answers 401 by its documents; 400, 403 and 500 have been
- * seen by others. The parameter that carries the credential is called `api_key`, the one that names a key `id`.
+ * seen by others, 400 with its generic code alone.
  */
-const isOfCredential = ({ code, fields, text }: Refusal): boolean => {
-  if (fields.includes("api_key")) return true
-  if (fields.length > 0) return false
-  if (/\bapi user\b|'api_key'|"api_key"/i.test(text)) return true
+const isOfCredential = (refusal: Refusal): boolean => {
+  const { code, fields, text } = refusal
+  if (namesCredential(refusal)) return true
   return (
     code === "API_EXCEPTION" &&
+    fields.length === 0 &&
     (text === "" || (/\bapi[ _]?key\b|credential|authenti/i.test(text) && !/\bid\b/i.test(text)))
   )
 }
@@ -75,8 +79,8 @@ export const refusals: Readonly<Record<number, (reply: unknown) => ApiKeyErrorRe
     Option.exists(readRefusal(reply), (said) => said.code === "INVALID_IN_PAYLOAD" || isOfCredential(said))
       ? rejected
       : undefined,
-  // A mint that was refused for its credential was not carried out.
-  500: (reply) => (Option.exists(readRefusal(reply), isOfCredential) ? rejected : undefined)
+  // Only what names the credential: a mint that it was refused to was not carried out, and of any other nobody knows.
+  500: (reply) => (Option.exists(readRefusal(reply), namesCredential) ? rejected : undefined)
 }
 
 /** The same, for endpoints that name a key. */

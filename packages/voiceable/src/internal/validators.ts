@@ -6,7 +6,7 @@ import * as Result from "effect/Result"
 
 /** A key's id. A leaked secret is none, and must not be sent as a part of a path. */
 export const checkId = (id: string): Result.Result<string, string> =>
-  /^[1-9]\d{0,14}$/.test(id)
+  /^[1-9]\d{0,15}$/.test(id) && Number.isSafeInteger(Number(id))
     ? Result.succeed(id)
     : Result.fail(
         "must be the key's id, a whole number: a secret does not name its key at Voiceable, so find the ref that you stored beside a hash of it"
