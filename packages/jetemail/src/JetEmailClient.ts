@@ -57,6 +57,9 @@ const keys = "/outbound/transactional-keys"
 const isRefusal = (reply: unknown): boolean =>
   Predicate.isObject(reply) && reply.success === false && Predicate.isString(reply.error)
 
+/** A 404 of a proxy, or of a wrong `baseUrl`, says nothing of the key. */
+const notFound = (reply: unknown) => (isRefusal(reply) ? new KeyNotFound() : undefined)
+
 /** Source of the statuses: the vendor's three pages; 404 on delete is an assumption, since its page was cut off. */
 const endpoints = {
   create: {
@@ -74,7 +77,7 @@ const endpoints = {
     safety: "idempotent",
     body: Wire.UpdateRequest,
     reply: Wire.Acknowledged,
-    errors: { 404: () => new KeyNotFound() }
+    errors: { 404: notFound }
   },
   setStatus: {
     method: "PATCH",
@@ -82,7 +85,7 @@ const endpoints = {
     safety: "idempotent",
     body: Wire.StatusRequest,
     reply: Wire.Acknowledged,
-    errors: { 404: () => new KeyNotFound() }
+    errors: { 404: notFound }
   },
   delete: {
     method: "DELETE",
@@ -91,7 +94,7 @@ const endpoints = {
     body: Wire.TokenRequest,
     reply: Wire.Acknowledged,
     gone: (): typeof Wire.Acknowledged.Type => ({ success: true }),
-    errors: { 404: () => new KeyNotFound() }
+    errors: { 404: notFound }
   },
   rotate: {
     method: "POST",
@@ -102,7 +105,7 @@ const endpoints = {
     salvage: (reply: unknown, input: typeof Wire.TokenRequest.Type) => Wire.salvageToken(reply, input.token),
     errors: {
       403: (reply: unknown) => (isRefusal(reply) ? new InvalidKeyState({}) : new PermissionDenied()),
-      404: () => new KeyNotFound()
+      404: notFound
     }
   },
   list: { method: "GET", path: keys, safety: "read", reply: Wire.ListReply }

@@ -1931,12 +1931,18 @@ describe("removal", () => {
     }).pipe(Effect.provide(withSandbox()))
   )
 
-  it.effect("a reply that does not say so, and a vendor that calls an unknown key a bad request: the key is gone", () =>
+  it.effect("a reply that does not say so, and a vendor that calls an unknown key a bad request: that failure", () =>
     Effect.gen(function* () {
       const { keys, sandbox } = yield* setup
       const { ref } = yield* keys.create(spec)
       yield* sandbox.setHabits({ removeBody: "empty", unknownView: "400" })
-      yield* keys.delete(ref)
+      const error = yield* expectReason(keys.delete(ref), "InvalidRequest")
+      assert(error.reason._tag === "InvalidRequest" && error.reason.source === "provider")
+      assert.deepStrictEqual(
+        error.reason.issues.map(({ path }) => path),
+        [["ref"]]
+      )
+      assert.lengthOf(yield* sandbox.keys, 1)
     }).pipe(Effect.provide(withSandbox()))
   )
 

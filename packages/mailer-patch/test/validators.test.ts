@@ -426,7 +426,7 @@ describe("hostile input", () => {
       [`{"api_key":"${key}`, undefined],
       [`{"old":"${key}"`, undefined],
       [`x ${key} y`, undefined],
-      [key, undefined],
+      [key, key],
       [{ data: { error: "no" }, key }, undefined],
       [{ error_code: "E", key }, undefined],
       [undefined, undefined],
