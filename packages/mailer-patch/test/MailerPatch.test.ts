@@ -1176,6 +1176,10 @@ describe("refusals", () => {
           { error: "The API key is invalid", error_code: exception, field_validation_errors: { fieldname: "id" } },
           "InvalidRequest"
         ],
+        [
+          { error: "no 'api_key' here", error_code: invalid, field_validation_errors: { fieldname: "description" } },
+          "InvalidRequest"
+        ],
         [{ error: "x" }, "InvalidRequest"],
         [{}, "InvalidRequest"]
       ]
@@ -1304,6 +1308,32 @@ describe("a key that comes back other than asked", () => {
       )
     )
   }
+
+  it.effect("a successor that is minted with its last status is held against the old key too", () =>
+    Effect.gen(function* () {
+      const { keys, sandbox } = yield* setup
+      const blocked = yield* sandbox.addKey({ status: "blocked" })
+      const before = yield* sandbox.keys
+      for (const secret of [blocked.secret, Redacted.value(sandbox.credential)]) {
+        const error = yield* expectReason(keys.rotate(keys.ref(Redacted.make(secret))), "PartiallyApplied")
+        assert(error.reason._tag === "PartiallyApplied" && error.reason.revoked === true)
+        assert.deepStrictEqual(error.reason.missing, ["rate", "options.openTrackingEnabled"])
+      }
+      assert.deepStrictEqual(yield* sandbox.keys, before)
+    }).pipe(
+      Effect.provide(
+        withSandbox({
+          transformClient: rewriting(to("POST add"), (row) => ({
+            ...row,
+            custom_rate_limit: true,
+            custom_ratelimit_value: 5,
+            custom_ratelimit_period: "1 hour",
+            open_tracking_enabled: true
+          }))
+        })
+      )
+    )
+  )
 
   it.effect("one that can be neither removed nor blocked is said to be live", () =>
     Effect.gen(function* () {
