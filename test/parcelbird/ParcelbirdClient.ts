@@ -73,7 +73,7 @@ const endpoints = {
     safety: "mint",
     body: NewSettings,
     reply: Schema.Struct({ token: Token, value: Schema.optionalKey(Schema.Unknown) }),
-    budget: { limit: 3, window: "1 minute" },
+    budget: { name: "mint", limit: 3, window: "1 minute" },
     errors: {
       ...denied,
       507: (reply: unknown) => (Option.isSome(faultOf(reply)) ? new KeyLimitReached() : undefined)

@@ -13,7 +13,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import type { KeyStatus } from "./ApiKey.ts"
-import { ApiKeyError, type Issue, UnexpectedResponse } from "./ApiKeyError.ts"
+import { ApiKeyError, type Issue, PartiallyApplied, UnexpectedResponse } from "./ApiKeyError.ts"
 import { safePart } from "./internal/issues.ts"
 import type { AllowList, Restriction, Restrictions } from "./Restrictions.ts"
 
@@ -57,6 +57,11 @@ export interface KeyRecord {
   readonly updatedAt?: DateTime.Utc
   /** What the vendor shows of its own options, by the names that `ApiKeyDriver.options` gives them: they are compared. */
   readonly options?: Readonly<Record<string, unknown>>
+  /**
+   * What the vendor shows in a form that cannot be read: names of restrictions, and of options as `options.name`. It is not
+   * what was asked for, unless that was everything.
+   */
+  readonly unreadable?: ReadonlyArray<string>
 }
 
 /**
@@ -271,8 +276,17 @@ export const options = <A extends object>(
   const decode = Schema.decodeUnknownResult(schema, { onExcessProperty: "error", errors: "all" })
   const known: ReadonlyMap<string, string> = new Map(Object.entries(expected))
   const fields = [...known.keys()].join(", ")
+  /** A `Map`, say, has no fields to refuse: what is in it must not be passed over. */
+  const hides = (value: unknown, decoded: A) =>
+    Object.keys(decoded).length === 0 &&
+    Predicate.isObject(value) &&
+    (Reflect.ownKeys(value).length > 0 || ![Object.prototype, null].includes(Object.getPrototypeOf(value)))
+  const check = (value: unknown): Result.Result<A, unknown> =>
+    Result.flatMap(decode(value), (decoded) =>
+      hides(value, decoded) ? Result.fail(undefined) : Result.succeed(decoded)
+    )
   return (value) =>
-    Result.mapError(decode(value), () => {
+    Result.mapError(check(value), () => {
       // Which fields are wrong is asked of each alone: the schema's own messages may quote what they refuse.
       if (!Predicate.isObject(value)) return [{ path: [], message: `must be an object of: ${fields}` }]
       const given = new Set([...Object.keys(value), ...[...known.keys()].filter((field) => field in value)])
@@ -289,22 +303,46 @@ export const options = <A extends object>(
 }
 
 /**
- * Removes a key at a vendor whose reply may leave open whether it did: then the key is read, and must be gone.
+ * Removes a key at a vendor whose reply proves nothing: the key is read afterwards, and must be gone.
  *
  * @since 0.1.0
- * @category removal
+ * @category effects
  */
 export const removeAndVerify = (options: {
   readonly provider: string
-  readonly remove: Effect.Effect<"removed" | "unclear", ApiKeyError>
+  readonly remove: Effect.Effect<void, ApiKeyError>
   readonly get: Effect.Effect<unknown, ApiKeyError>
-}): Effect.Effect<void, ApiKeyError> =>
-  Effect.flatMap(options.remove, (outcome) => {
-    if (outcome === "removed") return Effect.void
-    const message = "the reply does not say that the key was removed, and the key is still there"
-    const reason = new UnexpectedResponse({ problem: "body", issues: [{ path: [], message }] })
-    return Effect.matchEffect(options.get, {
-      onSuccess: () => Effect.fail(new ApiKeyError({ provider: options.provider, operation: "delete", reason })),
-      onFailure: (error) => (error.reason._tag === "KeyNotFound" ? Effect.void : Effect.fail(error))
+}): Effect.Effect<void, ApiKeyError> => {
+  const fail = (reason: ApiKeyError["reason"]) =>
+    Effect.fail(new ApiKeyError({ provider: options.provider, operation: "delete", reason }))
+  const issues = [{ path: [], message: "the vendor took the removal, and the key is still there" }]
+  return Effect.andThen(
+    options.remove,
+    Effect.matchEffect(options.get, {
+      onSuccess: () => fail(new UnexpectedResponse({ problem: "body", issues })),
+      onFailure: ({ reason }) => {
+        if (reason._tag === "KeyNotFound") return Effect.void
+        // A reply that makes no sense says what it could not show. Of any other end, what it says is not true of the removal.
+        return fail(
+          reason._tag === "UnexpectedResponse"
+            ? reason
+            : new PartiallyApplied({ applied: ["delete"], missing: ["confirmation"] })
+        )
+      }
     })
-  })
+  )
+}
+
+/**
+ * The failure of a rotation by a copy, where the vendor does not show these fields in a form that we know: the copy might
+ * be wider than the key.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const cannotCopy = (provider: string, fields: ReadonlyArray<string>): ApiKeyError => {
+  const message =
+    "is not shown in a form that we know, so that a copy of the key might be wider: create a key in its place"
+  const issues = fields.map((field) => ({ path: field.split("."), message }))
+  return new ApiKeyError({ provider, operation: "rotate", reason: new UnexpectedResponse({ problem: "body", issues }) })
+}

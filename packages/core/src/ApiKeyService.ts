@@ -190,7 +190,12 @@ export interface Bound {
  * @since 0.1.0
  * @category models
  */
-export type Capable<N extends Need> = Bound & Pick<Verbs<N>, Extract<N, Verb>>
+export type Capable<N extends Need> = Bound & Asked<N> & Pick<Verbs<N>, Extract<N, Verb>>
+
+/** In types alone: what was asked for, so that a service with less does not pass for one with more. */
+interface Asked<in N extends Need> {
+  readonly "~@effect-api-keys/core/Asked"?: (need: N) => void
+}
 
 /** Whether a driver has a part for certain: one that may be `undefined` is no evidence. */
 type Has<D, K extends PropertyKey> = K extends keyof D ? (undefined extends D[K] ? false : true) : false

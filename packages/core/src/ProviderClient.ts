@@ -190,9 +190,26 @@ export interface Endpoint<Body, A> {
    * is what it means everywhere.
    */
   readonly errors?: Readonly<Record<number, (reply: unknown) => ApiKeyErrorReason | undefined>> | undefined
+  /** Refuses a request by the credential that it would carry: where the manager's own key is among those it manages. */
+  readonly guard?: ((body: Body, credential: string) => ApiKeyErrorReason | undefined) | undefined
   /** A budget of this endpoint's own, on top of the account's. */
   readonly budget?: Limiter.EndpointBudget | undefined
 }
+
+/**
+ * What an endpoint has, beside its method and path, that removes and whose reply is not documented: any 2xx and any redirect
+ * may be a success. Read the key afterwards, with `ApiKeyDriver.removeAndVerify`.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const undocumentedRemoval = {
+  safety: "remove",
+  reply: Schema.Unknown,
+  salvage: () => Option.some(undefined),
+  redirected: () => undefined,
+  gone: () => undefined
+} as const
 
 /**
  * What one request of an endpoint says: the parameters of its path, and its body where it has one.
@@ -479,7 +496,8 @@ export const make = Effect.fnUntraced(function* (
 
     const interpret = Effect.fnUntraced(function* (
       response: HttpClientResponse.HttpClientResponse,
-      body: Body
+      body: Body,
+      credential: string
     ): Effect.fn.Return<A, Failure> {
       const { status } = response
       yield* traceExchange({ method, path: endpoint.path, status })
@@ -499,6 +517,11 @@ export const make = Effect.fnUntraced(function* (
         Effect.catch((error) => (ok ? transportFailure(safety)(error) : Effect.succeed(Option.some(""))))
       )
       if (ok && Option.isNone(text)) return yield* fail(unusable(safety, "size"), status)
+      // A proxy that answers with the request: the only secret in it is the manager's own, which must not be given away.
+      if (safety === "mint" && ok && Option.exists(text, (whole) => whole.includes(credential))) {
+        const message = "holds the manager's own credential"
+        return yield* fail(unusable(safety, "body", [{ path: [], message }]), status)
+      }
       const json = parseJson(Option.getOrElse(text, () => ""))
       const reply = Result.getOrUndefined(json)
       if (!ok) return yield* fail(classify(status, reply), status)
@@ -531,6 +554,9 @@ export const make = Effect.fnUntraced(function* (
               )
         const path = yield* Effect.fromResult(fillPath(endpoint.path, params ?? {}))
         const credential = yield* Effect.catch(limiter.admit(endpoint.budget, readCredential), (reason) => fail(reason))
+        // With the credential that this very request would carry: it may be another than a moment ago.
+        const forbidden = endpoint.guard?.(body, credential)
+        if (forbidden !== undefined) return yield* fail(forbidden)
         const [name, value] = options.authorization(credential)
         const request = base.pipe(HttpClientRequest.appendUrl(path), HttpClientRequest.setHeader(name, value))
         return client
@@ -538,7 +564,7 @@ export const make = Effect.fnUntraced(function* (
           .pipe(
             Effect.catch(transportFailure(safety)),
             Effect.tapError(() => traceExchange({ method, path: endpoint.path })),
-            Effect.flatMap((response) => interpret(response, body)),
+            Effect.flatMap((response) => interpret(response, body, credential)),
             within,
             // Outside the time-out: a store that hangs must not change what the reply means.
             Effect.tapError(({ reason, status = 0 }) =>

@@ -38,15 +38,15 @@ export const readNumber = (value: unknown): Option.Option<number> => {
 }
 
 /**
- * A boolean, or 1 or 0.
+ * A boolean, 1 or 0, or a string that holds one of them.
  *
  * @since 0.1.0
  * @category readers
  */
 export const readBoolean = (value: unknown): Option.Option<boolean> =>
-  value === true || value === 1
+  value === true || value === 1 || value === "true" || value === "1"
     ? Option.some(true)
-    : value === false || value === 0
+    : value === false || value === 0 || value === "false" || value === "0"
       ? Option.some(false)
       : Option.none()
 
@@ -81,7 +81,25 @@ export const isPlainSecret = (text: string): boolean =>
   text.length > 0 && text.length <= 4096 && /^[\x21-\x7e]+$/.test(text) && !/\*|\.{2,}/.test(text)
 
 /**
- * The strings of a reply, however deep (four levels at the most): where a secret is looked for in a reply of an unknown shape.
+ * The objects of a reply, however deep (four levels at the most): where a secret is looked for by its name in a reply of an
+ * unknown shape.
+ *
+ * @since 0.1.0
+ * @category secrets
+ */
+export const objectsIn = (reply: unknown): ReadonlyArray<{ readonly [field: PropertyKey]: unknown }> => {
+  const found: Array<{ readonly [field: PropertyKey]: unknown }> = []
+  const visit = (value: unknown, depth: number): void => {
+    if (!Predicate.isObjectOrArray(value)) return
+    if (Predicate.isObject(value)) found.push(value)
+    if (depth < 4) for (const inner of Object.values(value)) visit(inner, depth + 1)
+  }
+  visit(reply, 0)
+  return found
+}
+
+/**
+ * The strings of a reply, as deep: where a secret is looked for by its form.
  *
  * @since 0.1.0
  * @category secrets

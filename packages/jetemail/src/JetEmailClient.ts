@@ -13,7 +13,7 @@ import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
-import type * as Redacted from "effect/Redacted"
+import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Wire from "./JetEmailSchema.ts"
 
@@ -68,7 +68,7 @@ const endpoints = {
     safety: "mint",
     body: Wire.CreateRequest,
     reply: Wire.TokenReply,
-    salvage: (reply: unknown) => Wire.salvageToken(reply, undefined),
+    salvage: (reply: unknown, { name }: typeof Wire.CreateRequest.Type) => Wire.salvageToken(reply, [name]),
     errors: { 403: (reply: unknown) => (isRefusal(reply) ? new KeyLimitReached() : new PermissionDenied()) }
   },
   update: {
@@ -102,7 +102,8 @@ const endpoints = {
     safety: "mint",
     body: Wire.TokenRequest,
     reply: Wire.TokenReply,
-    salvage: (reply: unknown, input: typeof Wire.TokenRequest.Type) => Wire.salvageToken(reply, input.token),
+    salvage: (reply: unknown, { token }: typeof Wire.TokenRequest.Type) =>
+      Wire.salvageToken(reply, [Redacted.value(token)]),
     errors: {
       403: (reply: unknown) => (isRefusal(reply) ? new InvalidKeyState({}) : new PermissionDenied()),
       404: notFound

@@ -134,18 +134,16 @@ export const TokenReply = Schema.Struct({
 export const Acknowledged = Schema.Struct({ success: Schema.Literal(true) })
 
 /**
- * Finds the token in a reply that is not of the documented shape: in JSON the one string that looks like a token, other
- * than the one that was sent; in text that is no JSON the one whole value of an `api_token`, as in a reply that was cut off.
+ * Finds the token in a reply that is not of the documented shape: in JSON the one string that looks like a token, in text
+ * that is no JSON the one whole value of an `api_token`, as in a reply that was cut off. What was sent is none: a name may
+ * look like a token, and a rotation sends the old one.
  *
  * @since 0.1.0
  * @category replies
  */
-export const salvageToken = (
-  reply: unknown,
-  sent: Redacted.Redacted<string> | undefined
-): Option.Option<typeof TokenReply.Type> => {
+export const salvageToken = (reply: unknown, sent: ReadonlyArray<string>): Option.Option<typeof TokenReply.Type> => {
   const found = new Set(Predicate.isString(reply) ? tokensOfText(reply) : tokensOfJson(reply))
-  if (sent !== undefined) found.delete(Redacted.value(sent))
+  for (const value of sent) found.delete(value)
   const [token, ...others] = found
   return token !== undefined && others.length === 0 ? Option.some({ token: Redacted.make(token) }) : Option.none()
 }

@@ -6,13 +6,7 @@
 
 import type { KeyStatus } from "@effect-api-keys/core/ApiKey"
 import * as ApiKeyDriver from "@effect-api-keys/core/ApiKeyDriver"
-import {
-  ApiKeyError,
-  type ApiKeyErrorReason,
-  InvalidKeyState,
-  InvalidRequest,
-  UnexpectedResponse
-} from "@effect-api-keys/core/ApiKeyError"
+import { ApiKeyError, type ApiKeyErrorReason, InvalidKeyState, InvalidRequest } from "@effect-api-keys/core/ApiKeyError"
 import { ApiKeyService, type EachCan, type Verb } from "@effect-api-keys/core/ApiKeyService"
 import * as ConfigOptions from "@effect-api-keys/core/ConfigOptions"
 import type { AllowList, Restrictions } from "@effect-api-keys/core/Restrictions"
@@ -21,6 +15,7 @@ import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -94,7 +89,7 @@ export interface Options extends Client.Options {
 }
 
 const expectedFooter =
-  "must be text in which %%UNSUBSCRIBE%% and %%EMAIL%% are the only variables, of at most 50000 characters"
+  "must be text in which %%UNSUBSCRIBE%% and %%EMAIL%% are the only variables, of at most 50000 characters, with lines that end with a line feed alone"
 
 const Email = Schema.String.check(Schema.makeFilter(isEmail))
 const Footer = Schema.String.check(Schema.makeFilter(isFooter))
@@ -120,8 +115,8 @@ const decodeOptions = ApiKeyDriver.options(KeyOptionsSchema, {
   openTrackingEnabled: "must be true or false",
   clickTrackingEnabled: "must be true or false",
   archiveEnabled: "must be true or false",
-  auditEmail: "must be an e-mail address",
-  bounceNotifications: `must be "from", "drop", or an e-mail address`,
+  auditEmail: "must be an e-mail address, in lower case",
+  bounceNotifications: `must be "from", "drop", or an e-mail address in lower case`,
   status: `must be "allowed", "blocked" or "sandbox"`
 })
 
@@ -149,11 +144,11 @@ const statuses: ReadonlyMap<string, KeyStatus> = new Map([
   ["sandbox", "sandbox"]
 ])
 
-/** The vendor's own block is documented by one sentence and no values: what says "block" or "suspend" is taken for one. */
+/** The vendor's own block is documented by one sentence and no values; these two words can hardly mean anything else. */
+const isBlocked = (sendingStatus: unknown): boolean => sendingStatus === blocked || sendingStatus === "suspended"
+
 const toStatus = ({ sendingStatus, status }: Wire.MailerPatchKey): KeyStatus =>
-  status === allowed && Option.exists(sendingStatus, (text) => /block|suspend/i.test(text))
-    ? "suspended"
-    : (statuses.get(status) ?? "unknown")
+  status === allowed && Option.exists(sendingStatus, isBlocked) ? "suspended" : (statuses.get(status) ?? "unknown")
 
 /** The vendor's fields for the neutral restrictions; a limit's value and period are stored only beside its switch. */
 const toFields = ({ rate, scopes }: Partial<Restrictions>) => ({
@@ -178,12 +173,25 @@ const toScopes = (endpoints: ReadonlyArray<string>): AllowList | undefined => {
 }
 
 const toRate = (key: Wire.MailerPatchKey): Restrictions["rate"] | undefined => {
-  if (!Option.getOrElse(key.customRatelimit, () => true)) return "unlimited"
+  if (Option.contains(key.customRatelimit, false)) return "unlimited"
   const max = Option.filter(key.customRatelimitValue, (value) => value > 0)
   const per = Option.flatMap(key.customRatelimitPeriod, parsePeriod)
   return Option.isSome(key.customRatelimit) && Option.isSome(max) && Option.isSome(per)
-    ? { max: Math.ceil(max.value), per: per.value }
+    ? { max: max.value, per: per.value }
     : undefined
+}
+
+/** What is shown of a key and cannot be read, in core's words: a limit that is switched on without its parts, say. */
+const toUnreadable = (key: Wire.MailerPatchKey, { rate, scopes }: Partial<Restrictions>): ReadonlyArray<string> => {
+  const parts = ["customRatelimit", "customRatelimitValue", "customRatelimitPeriod"]
+  const rateShown = Option.isSome(key.customRatelimit) || parts.some((part) => key.unreadable.includes(part))
+  const scopesShown = Option.isSome(key.endpoints) || key.unreadable.includes("endpoints")
+  return [
+    ...(rate === undefined && rateShown ? ["rate"] : []),
+    ...(scopes === undefined && scopesShown ? ["scopes"] : []),
+    ...(key.unreadable.includes("description") ? ["name"] : []),
+    ...["status", ...settings].filter((field) => key.unreadable.includes(field)).map((field) => `options.${field}`)
+  ]
 }
 
 const settings = [
@@ -212,22 +220,29 @@ const toSettings = (key: Wire.MailerPatchKey): KeyOptions =>
 /** The description; empty where there is none. */
 const nameOf = (key: Wire.MailerPatchKey): string => Option.getOrElse(key.description, () => "") ?? ""
 
+/** A word, a number or a switch: what a status can be. */
+const isPlain = (value: unknown): boolean =>
+  Predicate.isBoolean(value) || Predicate.isNumber(value) || (Predicate.isString(value) && value.length <= 64)
+
 const toRecord = (key: Wire.MailerPatchKey, secret?: string): ApiKeyDriver.KeyRecord => {
   const address = secret ?? Option.getOrUndefined(Option.map(key.key, Redacted.value))
   const scopes = Option.getOrUndefined(Option.map(key.endpoints, toScopes))
   const rate = toRate(key)
   const name = nameOf(key)
+  const restrictions = { ...(scopes === undefined ? {} : { scopes }), ...(rate === undefined ? {} : { rate }) }
+  const sendingStatus = Option.filter(key.sendingStatus, isPlain)
   return {
     ...(address === undefined ? {} : { address }),
     handle: address === undefined ? Option.getOrElse(key.username, () => "api-masked") : usernameOf(address),
     ...(name === "" ? {} : { name }),
     status: toStatus(key),
     providerStatus: key.status,
-    restrictions: { ...(scopes === undefined ? {} : { scopes }), ...(rate === undefined ? {} : { rate }) },
+    restrictions,
+    unreadable: toUnreadable(key, restrictions),
     options: {
       ...(key.status === Wire.unknownStatus ? {} : { status: key.status }),
       ...Object.fromEntries(shownSettings(key)),
-      ...Option.match(key.sendingStatus, { onNone: () => ({}), onSome: (sendingStatus) => ({ sendingStatus }) })
+      ...(Option.isSome(sendingStatus) ? { sendingStatus: sendingStatus.value } : {})
     }
   }
 }
@@ -237,20 +252,18 @@ const fail = (operation: string, reason: ApiKeyErrorReason) =>
 
 /** What a copy is made of; fails where what the key may do is not shown, or cannot be said again: the copy may be wider. */
 const toCopy = (key: Wire.MailerPatchKey) => {
-  const { restrictions } = toRecord(key)
-  const status = Option.fromUndefinedOr(Wire.Status.literals.find((known) => known === key.status))
-  const unseen = [
-    ...(restrictions.scopes === undefined ? [["scopes"]] : []),
-    ...(restrictions.rate === undefined || Result.isFailure(checkRate(restrictions.rate)) ? [["rate"]] : []),
-    ...(Option.isNone(status) ? [["status"]] : [])
-  ]
-  if (unseen.length > 0 || Option.isNone(status)) {
-    const message =
-      "is not shown in a form that we know, so that a copy of the key might be wider: create a key in its place"
-    const issues = unseen.map((path) => ({ path, message }))
-    return fail("rotate", new UnexpectedResponse({ problem: "body", issues }))
-  }
-  return Effect.succeed({ restrictions, status: status.value, options: toSettings(key) })
+  const { restrictions, unreadable = [] } = toRecord(key)
+  const status = Wire.Status.literals.find((known) => known === key.status)
+  const rateFails = restrictions.rate === undefined || Result.isFailure(checkRate(restrictions.rate))
+  const unseen = new Set([
+    ...(restrictions.scopes === undefined ? ["scopes"] : []),
+    ...(rateFails ? ["rate"] : []),
+    ...(status === undefined ? ["status"] : []),
+    ...unreadable
+  ])
+  return status === undefined || unseen.size > 0
+    ? Effect.fail(ApiKeyDriver.cannotCopy(Client.provider, [...unseen]))
+    : Effect.succeed({ restrictions, status, options: toSettings(key) })
 }
 
 /**
@@ -261,8 +274,6 @@ const toCopy = (key: Wire.MailerPatchKey) => {
  */
 export const make = Effect.fnUntraced(function* (options: Options) {
   const client = yield* Client.MailerPatchClient
-  // From JavaScript, there may be no defaults at all; core says so.
-  const defaults: Partial<Defaults> | undefined = options.defaults
 
   const mint = ({ name, options, restrictions }: ApiKeyDriver.MintSpec) => {
     const { status = allowed, ...rest } = optionsOf(options)
@@ -298,7 +309,9 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   return {
     provider: Client.provider,
     account: client.account,
-    defaults: { scopes: ["/email/send"], ...defaults },
+    // Not a copy: whatever is wrong with them, core says so.
+    defaults:
+      options.defaults?.scopes === undefined ? { ...options.defaults, scopes: ["/email/send"] } : options.defaults,
     restrictions: {
       scopes: ApiKeyDriver.allowList({ max: 500, entry: checkEndpoint }),
       rate: checkRate

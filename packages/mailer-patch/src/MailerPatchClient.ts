@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { keyRefusals, refusals } from "./internal/refusals.ts"
@@ -73,6 +74,15 @@ export const budgets: ProviderClient.Budgets = {
  */
 export const addBudget: ProviderClient.EndpointBudget = { name: "add", limit: 5, window: "65 seconds" }
 
+/** Refuses what would lock the manager out of its own account. Upper and lower case may be one to the vendor. */
+const notOwn = (id: Redacted.Redacted<string>, credential: string, harm: string) => {
+  if (!isSameKey(Redacted.value(id), credential)) return undefined
+  const message = `is the key that the manager itself is using, and this would ${harm}: use another key as \`apiKey\` first`
+  return new InvalidRequest({ source: "client", issues: [{ path: ["ref"], message }] })
+}
+
+const isSameKey = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase()
+
 const endpoints = {
   add: {
     method: "POST",
@@ -90,6 +100,12 @@ const endpoints = {
     safety: "idempotent",
     body: Wire.EditRequest,
     reply: Wire.KeysReply,
+    guard: ({ endpoints: scopes, id, status = "allowed" }: typeof Wire.EditRequest.Type, credential: string) =>
+      status !== "allowed"
+        ? notOwn(id, credential, "shut it off")
+        : scopes !== undefined && !scopes.includes("*")
+          ? notOwn(id, credential, "narrow it")
+          : undefined,
     errors: keyRefusals
   },
   view: {
@@ -100,15 +116,20 @@ const endpoints = {
     reply: Wire.KeysReply,
     errors: keyRefusals
   },
+  list: {
+    method: "POST",
+    path: "/api_keys/view",
+    safety: "read",
+    body: Wire.ListRequest,
+    reply: Wire.KeysReply,
+    errors: refusals
+  },
   remove: {
+    ...ProviderClient.undocumentedRemoval,
     method: "POST",
     path: "/api_keys/remove",
-    safety: "remove",
     body: Wire.RemoveRequest,
-    reply: Wire.Removed,
-    // Whatever else came with 200, an empty body or the page of a proxy: whether it removed the key is not said.
-    salvage: () => Option.some(unclear),
-    gone: () => ({}),
+    guard: ({ id }: typeof Wire.RemoveRequest.Type, credential: string) => notOwn(id, credential, "remove it"),
     errors: keyRefusals
   },
   permissions: {
@@ -120,8 +141,6 @@ const endpoints = {
     errors: refusals
   }
 } as const
-
-const unclear: unique symbol = Symbol()
 
 type WithoutSubaccount<A> = Omit<A, "subaccountId">
 
@@ -167,8 +186,8 @@ export class MailerPatchClient extends Context.Service<
     }) => Effect.Effect<ReadonlyArray<Wire.MailerPatchKey>, ApiKeyError>
     /** `POST /api_keys/view`, for one key. */
     readonly view: (key: Redacted.Redacted<string>) => Effect.Effect<Wire.MailerPatchKey, ApiKeyError>
-    /** `POST /api_keys/remove`; `unclear` where the reply does not say that the key was removed. */
-    readonly remove: (key: Redacted.Redacted<string>) => Effect.Effect<"removed" | "unclear", ApiKeyError>
+    /** `POST /api_keys/remove`. What the vendor answers is not documented, so success proves nothing: read the key. */
+    readonly remove: (key: Redacted.Redacted<string>) => Effect.Effect<void, ApiKeyError>
     /** `POST /api_keys/permissions`: the endpoints that the manager's own key may use. */
     readonly permissions: Effect.Effect<ReadonlyArray<string>, ApiKeyError>
   }
@@ -200,7 +219,14 @@ const checkOptions = ({ baseUrl, region, subaccount }: Options): Effect.Effect<v
     ...(region === undefined || baseUrl === undefined
       ? []
       : [{ path: ["region"], message: "says the same as `baseUrl`: give one of them" }]),
-    ...(subaccount === "" ? [{ path: ["subaccount"], message: "is empty: leave it out for the account itself" }] : [])
+    ...(subaccount === undefined || (Predicate.isString(subaccount) && subaccount !== "")
+      ? []
+      : [
+          {
+            path: ["subaccount"],
+            message: "must be the id of a subaccount, as text: leave it out for the account itself"
+          }
+        ])
   ]
   return issues.length === 0
     ? Effect.void
@@ -231,21 +257,20 @@ export const make = Effect.fnUntraced(function* (
   const add = client.prepare(endpoints.add)
   const edit = client.call(endpoints.edit)
   const view = client.call(endpoints.view)
+  const list = client.call(endpoints.list)
   const remove = client.call(endpoints.remove)
 
-  const isOwn = (key: string) => Effect.map(client.credential, (credential) => Redacted.value(credential) === key)
+  const isOwn = (key: string) =>
+    Effect.map(client.credential, (credential) => isSameKey(Redacted.value(credential), key))
 
   const fail = (operation: string, reason: ApiKeyError["reason"]) =>
     Effect.fail(new ApiKeyError({ provider, operation, reason }))
 
-  /** Refuses what would lock the manager out of its own account. */
-  const notOwn = (operation: string, key: Redacted.Redacted<string>, harm: string) =>
-    Effect.flatMap(isOwn(Redacted.value(key)), (own) => {
-      const message = `is the key that the manager itself is using, and this would ${harm}: use another key as \`apiKey\` first`
-      return own
-        ? fail(operation, new InvalidRequest({ source: "client", issues: [{ path: ["ref"], message }] }))
-        : Effect.void
-    })
+  /** A reply that shows other keys, or ours in a form that we cannot tell, says nothing of ours. */
+  const notShown = (operation: string) => {
+    const issues = [{ path: [], message: "does not show the key that it was asked for" }]
+    return fail(operation, new UnexpectedResponse({ problem: "body", issues }))
+  }
 
   return {
     account,
@@ -256,35 +281,24 @@ export const make = Effect.fnUntraced(function* (
         // The reply is one key: it was checked when it was decoded.
         send: Effect.map(send, (reply) => Wire.readNewKey(reply))
       })),
-    edit: Effect.fnUntraced(function* (request) {
-      const operation = "PATCH /api_keys/edit"
-      if (request.status !== undefined && request.status !== "allowed") {
-        yield* notOwn(operation, request.id, "shut it off")
-      }
-      if (request.endpoints !== undefined && !request.endpoints.includes("*")) {
-        yield* notOwn(operation, request.id, "narrow it")
-      }
-      const shown = Wire.readKeys(yield* edit({ body: { ...request, ...subaccount } }))
-      const { found } = Wire.findKey(shown, Redacted.value(request.id))
-      if (Option.isSome(found)) return found.value
-      const issues = [{ path: [], message: "the reply does not show the key that was to be changed" }]
-      return yield* fail(operation, new UnexpectedResponse({ problem: "body", issues }))
-    }),
-    list: (filter) => Effect.map(view({ body: { ...filter, ...subaccount } }), Wire.readKeys),
+    edit: (request) =>
+      Effect.flatMap(edit({ body: { ...request, ...subaccount } }), (reply) =>
+        Option.match(Wire.findKey(Wire.readKeys(reply), Redacted.value(request.id)), {
+          onSome: Effect.succeed,
+          onNone: () => notShown("PATCH /api_keys/edit")
+        })
+      ),
+    list: (filter) => Effect.map(list({ body: { ...filter, ...subaccount } }), Wire.readKeys),
     view: (id) =>
       Effect.flatMap(view({ body: { id, ...subaccount } }), (reply) => {
-        const { found, masked } = Wire.findKey(Wire.readKeys(reply), Redacted.value(id))
-        if (Option.isSome(found)) return Effect.succeed(found.value)
-        // One of the masked keys may be ours: "not found" would be a guess.
-        const issues = [{ path: [], message: "masks its keys so that ours cannot be told from the others" }]
-        const reason = masked ? new UnexpectedResponse({ problem: "body", issues }) : new KeyNotFound()
-        return fail("POST /api_keys/view", reason)
+        const operation = "POST /api_keys/view"
+        const shown = Wire.readKeys(reply)
+        return Option.match(Wire.findKey(shown, Redacted.value(id)), {
+          onSome: Effect.succeed,
+          onNone: () => (shown.length === 0 ? fail(operation, new KeyNotFound()) : notShown(operation))
+        })
       }),
-    remove: (id) =>
-      Effect.andThen(
-        notOwn("POST /api_keys/remove", id, "remove it"),
-        Effect.map(remove({ body: { id, ...subaccount } }), (reply) => (reply === unclear ? "unclear" : "removed"))
-      ),
+    remove: (id) => Effect.asVoid(remove({ body: { id, ...subaccount } })),
     permissions: Effect.map(client.call(endpoints.permissions)({ body: {} }), Wire.readPermissions)
   }
 })

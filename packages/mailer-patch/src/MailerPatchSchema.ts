@@ -7,11 +7,12 @@
  * @since 0.1.0
  */
 import * as WireValue from "@effect-api-keys/core/WireValue"
+import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { isWholeKey, looksLikeKey, usernameLength, usernameOf } from "./internal/secret.ts"
+import { isWholeKey, looksLikeKey, readUsername, usernameOf } from "./internal/secret.ts"
 
 // -----------------------------------------------------------------------------
 // requests
@@ -96,13 +97,22 @@ export const EditRequest = Schema.Struct({ id: Key, ...fields }).pipe(
 )
 
 /**
- * The body of `POST /api_keys/view`: one key by its secret, or all.
+ * The body of `POST /api_keys/view` for one key, by its secret.
  *
  * @since 0.1.0
  * @category requests
  */
-export const ViewRequest = Schema.Struct({
-  id: Schema.optionalKey(Key),
+export const ViewRequest = Schema.Struct({ id: Key, subaccountId: fields.subaccountId }).pipe(
+  Schema.encodeKeys({ subaccountId: "subaccount_id" })
+)
+
+/**
+ * The body of `POST /api_keys/view` for every key, or those that a word finds.
+ *
+ * @since 0.1.0
+ * @category requests
+ */
+export const ListRequest = Schema.Struct({
   search: Schema.optionalKey(Schema.NonEmptyString),
   subaccountId: fields.subaccountId
 }).pipe(Schema.encodeKeys({ subaccountId: "subaccount_id" }))
@@ -147,19 +157,21 @@ export interface MailerPatchKey {
   readonly customRatelimitValue: Option.Option<number>
   readonly customRatelimitPeriod: Option.Option<string>
   readonly ipPool: Option.Option<number | null>
-  readonly feedbackEnabled: Option.Option<boolean | null>
+  readonly feedbackEnabled: Option.Option<boolean>
   readonly feedbackHtml: Option.Option<string | null>
   readonly feedbackText: Option.Option<string | null>
-  readonly openTrackingEnabled: Option.Option<boolean | null>
-  readonly clickTrackingEnabled: Option.Option<boolean | null>
-  readonly archiveEnabled: Option.Option<boolean | null>
+  readonly openTrackingEnabled: Option.Option<boolean>
+  readonly clickTrackingEnabled: Option.Option<boolean>
+  readonly archiveEnabled: Option.Option<boolean>
   readonly auditEmail: Option.Option<string | null>
   readonly bounceNotifications: Option.Option<string | null>
   /** `allowed`, `blocked`, `sandbox`, or a word we do not know yet; `unknown` where none is shown. */
   readonly status: string
   readonly endpoints: Option.Option<ReadonlyArray<string>>
   /** Whether the vendor itself has blocked the key from sending; its values are not documented. */
-  readonly sendingStatus: Option.Option<string>
+  readonly sendingStatus: Option.Option<unknown>
+  /** The fields above that the reply shows in a form that we cannot read. */
+  readonly unreadable: ReadonlyArray<string>
 }
 
 /**
@@ -179,42 +191,61 @@ const orNull =
 
 const readText: Reader<string> = Option.liftPredicate(Predicate.isString)
 
+/** A switch that is shown as not set is off. */
+const readSwitch: Reader<boolean> = (value) => (value === null ? Option.some(false) : WireValue.readBoolean(value))
+
+/** The id of a pool; `0` is taken for none. */
+const readPool: Reader<number | null> = (value) =>
+  Option.map(orNull(WireValue.readNumber)(value), (id) => (id === 0 ? null : id))
+
+const readCount: Reader<number> = (value) => Option.filter(WireValue.readNumber(value), Number.isSafeInteger)
+
 const readKey = (given: unknown): MailerPatchKey => {
   const row = WireValue.readObject(given)
-  const shown = WireValue.readString(row.api_key)
-  // What stands before the mask, where that is a whole username.
-  const unmasked = Option.flatMap(shown, (text) => {
-    const [visible = ""] = text.split("*")
-    return visible.length >= usernameLength ? Option.some(usernameOf(visible)) : Option.none()
-  })
+  const unreadable: Array<string> = []
+  /** Reads a field by any of its spellings; two that disagree say nothing. */
+  const read = <A>(field: string, reader: Reader<A>, ...names: ReadonlyArray<string>): Option.Option<A> => {
+    const shown = names.flatMap((name) => (row[name] === undefined ? [] : [reader(row[name])]))
+    const [first = Option.none<A>(), ...others] = shown
+    const agreed = others.every((other) => Equal.equals(other, first)) ? first : Option.none<A>()
+    if (shown.length > 0 && Option.isNone(agreed)) unreadable.push(field)
+    return agreed
+  }
+  const key = WireValue.readString(row.api_key)
   return {
-    key: Option.map(Option.filter(shown, isWholeKey), (key) => Redacted.make(key)),
-    username: Option.orElse(
-      // Printed everywhere, so nothing longer passes for one.
-      Option.filter(WireValue.readString(row.username), (name) => name.length <= usernameLength),
-      () => unmasked
+    key: Option.map(Option.filter(key, isWholeKey), (whole) => Redacted.make(whole)),
+    username: Option.orElse(Option.flatMap(key, readUsername), () =>
+      Option.flatMap(WireValue.readString(row.username), readUsername)
     ),
-    description: orNull(readText)(row.description),
-    customRatelimit: WireValue.readBoolean(row.custom_rate_limit ?? row.custom_ratelimit),
-    customRatelimitValue: WireValue.readNumber(row.custom_ratelimit_value ?? row.custom_rate_limit_value),
-    customRatelimitPeriod: WireValue.readString(row.custom_ratelimit_period ?? row.custom_rate_limit_period),
-    ipPool: orNull(WireValue.readNumber)(row.ippool === undefined ? row.ip_pool : row.ippool),
-    feedbackEnabled: orNull(WireValue.readBoolean)(row.feedback_enabled),
-    feedbackHtml: orNull(readText)(row.feedback_html),
-    feedbackText: orNull(readText)(row.feedback_text),
-    openTrackingEnabled: orNull(WireValue.readBoolean)(row.open_tracking_enabled),
-    clickTrackingEnabled: orNull(WireValue.readBoolean)(row.click_tracking_enabled),
-    archiveEnabled: orNull(WireValue.readBoolean)(row.archive_enabled),
-    auditEmail: orNull(readText)(row.audit_email),
-    bounceNotifications: orNull(readText)(row.bounce_notifications),
-    status: Option.getOrElse(WireValue.readString(row.status), () => unknownStatus),
-    endpoints: WireValue.readStrings(row.endpoints),
-    sendingStatus: WireValue.readString(row.sending_status)
+    description: read("description", orNull(readText), "description"),
+    customRatelimit: read("customRatelimit", WireValue.readBoolean, "custom_rate_limit", "custom_ratelimit"),
+    customRatelimitValue: read("customRatelimitValue", readCount, "custom_ratelimit_value", "custom_rate_limit_value"),
+    customRatelimitPeriod: read(
+      "customRatelimitPeriod",
+      WireValue.readString,
+      "custom_ratelimit_period",
+      "custom_rate_limit_period"
+    ),
+    ipPool: read("ipPool", readPool, "ippool", "ip_pool"),
+    feedbackEnabled: read("feedbackEnabled", readSwitch, "feedback_enabled"),
+    feedbackHtml: read("feedbackHtml", orNull(readText), "feedback_html"),
+    feedbackText: read("feedbackText", orNull(readText), "feedback_text"),
+    openTrackingEnabled: read("openTrackingEnabled", readSwitch, "open_tracking_enabled"),
+    clickTrackingEnabled: read("clickTrackingEnabled", readSwitch, "click_tracking_enabled"),
+    archiveEnabled: read("archiveEnabled", readSwitch, "archive_enabled"),
+    auditEmail: read("auditEmail", orNull(readText), "audit_email"),
+    bounceNotifications: read("bounceNotifications", orNull(readText), "bounce_notifications"),
+    status: Option.getOrElse(read("status", WireValue.readString, "status"), () => unknownStatus),
+    endpoints: read("endpoints", WireValue.readStrings, "endpoints"),
+    sendingStatus: Option.fromNullOr(row.sending_status ?? null),
+    unreadable
   }
 }
 
 /** What the vendor says in an error, in either of its shapes: beside `request_id`, or within `data`. */
 interface Refusal {
+  /** Whether it is certainly the vendor's: with a request's id, or a code of its own. */
+  readonly own: boolean
   /** Without the prefix that every code has. */
   readonly code: string
   readonly text: string
@@ -239,10 +270,16 @@ export const readRefusal = (reply: unknown): Option.Option<Refusal> => {
     Option.isSome(Option.orElse(WireValue.readString(error_code), () => WireValue.readString(error)))
   )
   return Option.map(Option.fromUndefinedOr(refusal), ({ error, error_code, field_validation_errors }) => ({
+    own: Predicate.isString(root.request_id) || /^E_ApiResponseCodes\./.test(String(error_code)),
     code: Option.getOrElse(WireValue.readString(error_code), () => "").replace(/^E_ApiResponseCodes\./, ""),
     text: Option.getOrElse(WireValue.readString(error), () => ""),
     fields: fieldsOf(field_validation_errors ?? root.field_validation_errors)
   }))
+}
+
+const showsKey = (item: unknown): boolean => {
+  const { api_key, username } = WireValue.readObject(item)
+  return Predicate.isString(api_key) || Predicate.isString(username)
 }
 
 /** The items of a reply: of an array or of one object, each perhaps in an envelope of its own, as the vendor's schema has it. */
@@ -250,11 +287,13 @@ const itemsOf = (reply: unknown): ReadonlyArray<unknown> | undefined => {
   if (Option.isSome(readRefusal(reply))) return undefined
   const { data } = WireValue.readObject(reply)
   if (!Predicate.isObjectOrArray(data)) return undefined
-  const items: ReadonlyArray<unknown> = Array.isArray(data) ? data : [data]
-  return items.map((item) => {
+  const items = (Array.isArray(data) ? data : [data]).map((item: unknown) => {
     const inner = WireValue.readObject(item).data
     return Predicate.isObject(inner) ? inner : item
   })
+  // An error among the items, or one object that shows no key: another reply than ours.
+  if (items.some((item) => Option.isSome(readRefusal(item)))) return undefined
+  return Array.isArray(data) || items.every(showsKey) ? items : undefined
 }
 
 /**
@@ -295,30 +334,23 @@ export const NewKeyReply = Schema.Unknown.check(
 export const readNewKey = (reply: typeof NewKeyReply.Type): MailerPatchKey => firstKey(reply)
 
 /**
- * Finds the key in a reply to `add` that is not of the documented shape: in JSON the one string that looks like a key, in
- * text that is no JSON the one whole value of an `api_key`. Gives a reply that is of that shape.
+ * Finds the key in a reply to `add` that is not of the documented shape: the one whole key that is an `api_key` in it,
+ * however deep in JSON, or in text that is no JSON. What was sent is none: a name may look like a key. Gives a reply that is
+ * of that shape.
  *
  * @since 0.1.0
  * @category replies
  */
-export const salvageKey = (reply: unknown): Option.Option<typeof NewKeyReply.Type> => {
+export const salvageKey = (reply: unknown, sent: typeof AddRequest.Type): Option.Option<typeof NewKeyReply.Type> => {
   if (Option.isSome(readRefusal(reply))) return Option.none()
   const candidates = Predicate.isString(reply)
-    ? [reply, ...Array.from(reply.matchAll(/"api_key"\s{0,8}:\s{0,8}"([^"\\]{1,512})"/g), ([, key = ""]) => key)]
-    : WireValue.stringsIn(reply)
-  const [key, ...others] = new Set(candidates.filter(looksLikeKey))
+    ? Array.from(reply.matchAll(/"api_key"\s{0,8}:\s{0,8}"([^"\\]{1,512})"/g), ([, key = ""]) => key)
+    : WireValue.objectsIn(reply).flatMap(({ api_key }) => (Predicate.isString(api_key) ? [api_key] : []))
+  const found = new Set(candidates.filter(looksLikeKey))
+  for (const value of Object.values(sent)) if (Predicate.isString(value)) found.delete(value)
+  const [key, ...others] = found
   return key === undefined || others.length > 0 ? Option.none() : Option.some({ data: [{ api_key: key }] })
 }
-
-/**
- * The reply to a call of `remove`: any JSON that is no error. What it looks like is not documented.
- *
- * @since 0.1.0
- * @category replies
- */
-export const Removed = Schema.Unknown.check(
-  Schema.makeFilter((reply) => Predicate.isObject(reply) && Option.isNone(readRefusal(reply)))
-)
 
 /** The endpoints of a reply to `permissions`: plainly, or in the envelope that the vendor's schema has around them. */
 const endpointsOf = (reply: unknown): Option.Option<ReadonlyArray<string>> => {
@@ -346,23 +378,17 @@ export const readPermissions = (reply: typeof PermissionsReply.Type): ReadonlyAr
   Option.getOrElse(endpointsOf(reply), () => [])
 
 /**
- * The key with this secret among those that are shown, by its username or the key itself; and whether it could be one of
- * those that show neither.
+ * The key with this secret among those that are shown: by the key itself, or by its username.
  *
  * @since 0.1.0
  * @category replies
  */
-export const findKey = (
-  shown: ReadonlyArray<MailerPatchKey>,
-  secret: string
-): { readonly found: Option.Option<MailerPatchKey>; readonly masked: boolean } => ({
-  found: Option.fromUndefinedOr(
+export const findKey = (shown: ReadonlyArray<MailerPatchKey>, secret: string): Option.Option<MailerPatchKey> =>
+  Option.fromUndefinedOr(
     shown.find(({ key, username }) =>
       Option.match(key, {
         onSome: (whole) => Redacted.value(whole) === secret,
         onNone: () => Option.contains(username, usernameOf(secret))
       })
     )
-  ),
-  masked: shown.some(({ key, username }) => Option.isNone(key) && Option.isNone(username))
-})
+  )

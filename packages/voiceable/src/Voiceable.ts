@@ -4,12 +4,13 @@
  * @since 0.1.0
  */
 import * as ApiKeyDriver from "@effect-api-keys/core/ApiKeyDriver"
-import { ApiKeyError, InvalidRequest, UnexpectedResponse } from "@effect-api-keys/core/ApiKeyError"
+import { ApiKeyError, InvalidRequest, PartiallyApplied } from "@effect-api-keys/core/ApiKeyError"
 import { ApiKeyService, type EachCan, type Verb } from "@effect-api-keys/core/ApiKeyService"
 import * as ConfigOptions from "@effect-api-keys/core/ConfigOptions"
 import type { AllowList, Restrictions } from "@effect-api-keys/core/Restrictions"
 import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -108,6 +109,14 @@ const toAllowList = (
   return first === undefined || (check === checkOrigin && shown.value.includes("*")) ? "any" : [first, ...rest]
 }
 
+/** Core's words for the vendor's fields. */
+const wordOf: Readonly<Record<string, string>> = {
+  allowedOrigins: "origins",
+  allowedAssistants: "resources",
+  keyType: "options.keyType",
+  transientAssistant: "options.transientAssistant"
+}
+
 const toRecord = (key: Wire.VoiceableKey): ApiKeyDriver.KeyRecord => {
   const id = Option.getOrUndefined(key.id)
   const name = Option.getOrUndefined(key.name)
@@ -134,29 +143,41 @@ const toRecord = (key: Wire.VoiceableKey): ApiKeyDriver.KeyRecord => {
         onNone: () => ({}),
         onSome: (shown) => ({ transientAssistant: shown })
       })
-    }
+    },
+    unreadable: key.unreadable.map((field) => wordOf[field] ?? field)
   }
 }
 
-/** What a copy of a key is made of; fails where the vendor does not show what it may do, for then the copy may be wider. */
+/** What a copy is made of; fails where what the key may do is not shown: the copy may be wider. */
 const toCopy = (key: Wire.VoiceableKey): Effect.Effect<ApiKeyDriver.MintSpec, ApiKeyError> => {
-  const { name, options, restrictions } = toRecord(key)
+  const { name, options, restrictions, unreadable = [] } = toRecord(key)
   const decoded = decodeOptions(options)
-  const unseen = [
-    ...(name === undefined ? [["name"]] : []),
-    ...(restrictions.origins === undefined ? [["origins"]] : []),
-    ...(restrictions.resources === undefined ? [["resources"]] : []),
-    ...(Result.isFailure(decoded) || decoded.success.keyType === undefined ? [["options", "voiceable", "keyType"]] : [])
-  ]
-  if (name !== undefined && Result.isSuccess(decoded) && unseen.length === 0) {
-    return Effect.succeed({ name, restrictions, options: decoded.success })
-  }
-  const message =
-    "is not shown in a form that we know, so that a copy of the key might be wider: create a key in its place"
-  const issues = unseen.map((path) => ({ path, message }))
-  const reason = new UnexpectedResponse({ problem: "body", issues })
-  return Effect.fail(new ApiKeyError({ provider: Client.provider, operation: "rotate", reason }))
+  const keyType = Result.isSuccess(decoded) ? decoded.success.keyType : undefined
+  const unseen = new Set([
+    ...(name === undefined ? ["name"] : []),
+    ...(restrictions.origins === undefined ? ["origins"] : []),
+    ...(restrictions.resources === undefined ? ["resources"] : []),
+    ...(keyType === undefined ? ["options.keyType"] : []),
+    ...unreadable
+  ])
+  return name === undefined || Result.isFailure(decoded) || unseen.size > 0
+    ? Effect.fail(ApiKeyDriver.cannotCopy(Client.provider, [...unseen]))
+    : Effect.succeed({ name, restrictions, options: decoded.success })
 }
+
+/**
+ * What a change took along that nobody asked for. By the vendor's page a `PUT` leaves what it does not name; should it not,
+ * a list that it emptied is open to everyone.
+ */
+const tookAlong = (before: ApiKeyDriver.KeyRecord, asked: ApiKeyDriver.PatchSpec, after: ApiKeyDriver.KeyRecord) =>
+  (["origins", "resources"] as const).filter(
+    (field) =>
+      asked.restrictions[field] === undefined &&
+      after.restrictions[field] !== undefined &&
+      !Equal.equals(sorted(before.restrictions[field]), sorted(after.restrictions[field]))
+  )
+
+const sorted = (list: AllowList | undefined) => (list === "any" || list === undefined ? list : [...list].sort())
 
 const layerFailure = (path: ReadonlyArray<string>, message: string) =>
   new ApiKeyError({
@@ -211,19 +232,25 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     handle,
     options: decodeOptions,
     mint,
-    patch: (id, { name, options, restrictions }) => {
+    patch: Effect.fnUntraced(function* (id: string, asked: ApiKeyDriver.PatchSpec) {
+      const { name, options, restrictions } = asked
+      const fail = (reason: ApiKeyError["reason"]) =>
+        new ApiKeyError({ provider: Client.provider, operation: "patch", reason })
       const fixed = Object.keys(optionsOf(options))
       if (fixed.length > 0) {
         const message = "is fixed when the key is made: create another key"
         const issues = fixed.map((field) => ({ path: ["options", Client.provider, field], message }))
-        const reason = new InvalidRequest({ source: "client", issues })
-        return Effect.fail(new ApiKeyError({ provider: Client.provider, operation: "patch", reason }))
+        return yield* fail(new InvalidRequest({ source: "client", issues }))
       }
-      return Effect.map(
-        client.update(id, { ...(name === undefined ? {} : { name }), ...toFields(restrictions) }),
-        toRecord
+      const before = toRecord(yield* client.get(id))
+      const after = toRecord(
+        yield* client.update(id, { ...(name === undefined ? {} : { name }), ...toFields(restrictions) })
       )
-    },
+      const missing = tookAlong(before, asked, after)
+      if (missing.length === 0) return after
+      const applied = [...(name === undefined ? [] : ["name"]), ...Object.keys(restrictions)]
+      return yield* fail(new PartiallyApplied({ applied, missing }))
+    }),
     remove,
     get: (id) => Effect.map(client.get(id), toRecord),
     list: () => Stream.map(Stream.fromIterableEffect(client.list), toRecord),

@@ -44,15 +44,13 @@ const keys = "/api_keys"
 const key = `${keys}/:id`
 
 /** A 404 of a proxy, or of a wrong `baseUrl`, says nothing of the key. */
-const notFound = (reply: unknown) => (Wire.isRefusal(reply) ? new KeyNotFound() : undefined)
+const notFound = (reply: unknown) => (Wire.isNotFound(reply) ? new KeyNotFound() : undefined)
 
 const refused = (reply: unknown) =>
   new InvalidRequest({
     source: "provider",
     issues: Wire.refusedFields(reply).map((path) => ({ path, message: "was refused by the vendor" }))
   })
-
-const unclear: unique symbol = Symbol()
 
 /** Source of the statuses: page "Update API Key". */
 const errors = { 404: notFound, 400: refused, 422: refused }
@@ -77,17 +75,8 @@ const endpoints = {
   },
   get: { method: "GET", path: key, safety: "read", reply: Wire.KeyReply, errors },
   list: { method: "GET", path: keys, safety: "read", reply: Wire.KeysReply },
-  delete: {
-    method: "DELETE",
-    path: key,
-    safety: "remove",
-    reply: Wire.Deleted,
-    // The dashboard takes a redirect for a success. It may as well lead to a login page.
-    redirected: () => unclear,
-    salvage: () => Option.some(unclear),
-    gone: () => ({}),
-    errors
-  }
+  // The dashboard takes a redirect and an empty body for a success. Either may as well be a login page.
+  delete: { ...ProviderClient.undocumentedRemoval, method: "DELETE", path: key, errors }
 } as const
 
 /**
@@ -131,8 +120,8 @@ export class VoiceableClient extends Context.Service<
     readonly get: (id: string) => Effect.Effect<Wire.VoiceableKey, ApiKeyError>
     /** `GET /api_keys`: every key of the manager's user. */
     readonly list: Effect.Effect<ReadonlyArray<Wire.VoiceableKey>, ApiKeyError>
-    /** `DELETE /api_keys/:id`; `unclear` where the reply does not say that the key was deleted. */
-    readonly delete: (id: string) => Effect.Effect<"removed" | "unclear", ApiKeyError>
+    /** `DELETE /api_keys/:id`. What the vendor answers is not documented, so success proves nothing: read the key. */
+    readonly delete: (id: string) => Effect.Effect<void, ApiKeyError>
   }
 >()("@effect-api-keys/voiceable/VoiceableClient") {}
 
@@ -188,7 +177,7 @@ export const make = Effect.fnUntraced(function* (
     update: (id, apiKey) => Effect.flatMap(update({ params: { id }, body: { apiKey } }), ours(`PUT ${key}`, id)),
     get: (id) => Effect.flatMap(get({ params: { id } }), ours(`GET ${key}`, id)),
     list: Effect.map(client.call(endpoints.list)({}), Wire.readKeysReply),
-    delete: (id) => Effect.map(remove({ params: { id } }), (reply) => (reply === unclear ? "unclear" : "removed"))
+    delete: (id) => Effect.asVoid(remove({ params: { id } }))
   }
 })
 

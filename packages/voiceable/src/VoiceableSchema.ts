@@ -87,12 +87,14 @@ export interface VoiceableKey {
   readonly transientAssistant: Option.Option<boolean>
   readonly createdAt: Option.Option<DateTime.Utc>
   readonly updatedAt: Option.Option<DateTime.Utc>
+  /** The fields above that the reply shows in a form that we cannot read. */
+  readonly unreadable: ReadonlyArray<string>
 }
 
 const readId = (value: unknown): Option.Option<string> =>
-  Option.map(
-    Option.filter(WireValue.readNumber(value), (id) => Number.isSafeInteger(id) && id > 0),
-    String
+  Option.filter(
+    Predicate.isNumber(value) ? Option.some(String(value)) : WireValue.readString(value),
+    (id) => /^[1-9]\d{0,15}$/.test(id) && Number.isSafeInteger(Number(id))
   )
 
 /** Ids of assistants: strings by the vendor's page, and perhaps numbers, as ids are elsewhere. */
@@ -101,20 +103,37 @@ const readAssistants = (value: unknown): Option.Option<ReadonlyArray<string>> =>
     Array.isArray(value) ? value.map((id: unknown) => (Predicate.isNumber(id) ? String(id) : id)) : value
   )
 
+/** Shorter ones, such as `[FILTERED]` and `null`, are what a log or a serializer has in place of a secret. */
+const shortestSecret = 16
+
+const readSecret = (value: unknown): VoiceableKey["keyValue"] =>
+  Option.map(
+    Option.filter(
+      WireValue.readString(value),
+      (secret) => secret.length >= shortestSecret && WireValue.isPlainSecret(secret)
+    ),
+    (secret) => Redacted.make(secret)
+  )
+
 const readKey = (given: unknown): VoiceableKey => {
   const row = WireValue.readObject(given)
+  const unreadable: Array<string> = []
+  const read = <A>(field: string, name: string, reader: (value: unknown) => Option.Option<A>): Option.Option<A> => {
+    const value = reader(row[name])
+    if (row[name] !== undefined && Option.isNone(value)) unreadable.push(field)
+    return value
+  }
   return {
     id: readId(row.id),
-    keyValue: Option.map(Option.filter(WireValue.readString(row.key_value), WireValue.isPlainSecret), (secret) =>
-      Redacted.make(secret)
-    ),
-    name: WireValue.readString(row.name),
-    keyType: WireValue.readString(row.key_type),
-    allowedOrigins: WireValue.readStrings(row.allowed_origins),
-    allowedAssistants: readAssistants(row.allowed_assistants),
-    transientAssistant: WireValue.readBoolean(row.transient_assistant),
+    keyValue: readSecret(row.key_value),
+    name: read("name", "name", WireValue.readString),
+    keyType: read("keyType", "key_type", WireValue.readString),
+    allowedOrigins: read("allowedOrigins", "allowed_origins", WireValue.readStrings),
+    allowedAssistants: read("allowedAssistants", "allowed_assistants", readAssistants),
+    transientAssistant: read("transientAssistant", "transient_assistant", WireValue.readBoolean),
     createdAt: WireValue.readIsoDate(row.created_at),
-    updatedAt: WireValue.readIsoDate(row.updated_at)
+    updatedAt: WireValue.readIsoDate(row.updated_at),
+    unreadable
   }
 }
 
@@ -124,14 +143,25 @@ const dataOf = (reply: unknown): unknown => {
   return data === undefined ? reply : data
 }
 
+/** Whether the envelope says no, whatever the HTTP status said. */
+const saysNo = (reply: unknown): boolean => {
+  const { error, errors, status } = WireValue.readObject(reply)
+  const code = WireValue.readNumber(WireValue.readObject(status).code)
+  return (
+    Option.exists(code, (number) => number >= 400) ||
+    Predicate.isString(error) ||
+    (Array.isArray(errors) && errors.length > 0)
+  )
+}
+
 /**
- * A reply that holds one key, which says at least its id.
+ * A reply that holds one key, which says at least its id; an error is none, whatever its status.
  *
  * @since 0.1.0
  * @category replies
  */
 export const KeyReply = Schema.Unknown.check(
-  Schema.makeFilter((reply) => Option.isSome(readId(WireValue.readObject(dataOf(reply)).id)))
+  Schema.makeFilter((reply) => !saysNo(reply) && Option.isSome(readId(WireValue.readObject(dataOf(reply)).id)))
 )
 
 /**
@@ -148,7 +178,9 @@ export const readKeyReply = (reply: typeof KeyReply.Type): VoiceableKey => readK
  * @since 0.1.0
  * @category replies
  */
-export const KeysReply = Schema.Unknown.check(Schema.makeFilter((reply) => Array.isArray(dataOf(reply))))
+export const KeysReply = Schema.Unknown.check(
+  Schema.makeFilter((reply) => !saysNo(reply) && Array.isArray(dataOf(reply)))
+)
 
 /**
  * The keys of a reply; an entry that cannot be read does not hide the others.
@@ -170,8 +202,9 @@ export const readKeysReply = (reply: typeof KeysReply.Type): ReadonlyArray<Voice
  * @category replies
  */
 export const salvageKey = (reply: unknown): Option.Option<typeof KeyReply.Type> => {
+  if (saysNo(reply)) return Option.none()
   if (!Predicate.isString(reply)) {
-    const [found, ...others] = objectsIn(reply).filter((object) => {
+    const [found, ...others] = WireValue.objectsIn(reply).filter((object) => {
       const { id, keyValue } = readKey(object)
       return Option.isSome(id) && Option.isSome(keyValue)
     })
@@ -179,31 +212,13 @@ export const salvageKey = (reply: unknown): Option.Option<typeof KeyReply.Type> 
   }
   const all = (pattern: RegExp) => [...new Set(Array.from(reply.matchAll(pattern), ([, value = ""]) => value))]
   const [id, ...otherIds] = all(/"id"\s{0,8}:\s{0,8}(\d{1,16})\s{0,8}[,}]/g)
-  const [secret, ...otherSecrets] = all(/"key_value"\s{0,8}:\s{0,8}"([^"\\]{1,512})"/g).filter(WireValue.isPlainSecret)
+  const [secret, ...otherSecrets] = all(/"key_value"\s{0,8}:\s{0,8}"([^"\\]{1,512})"/g).filter((value) =>
+    Option.isSome(readSecret(value))
+  )
   return id === undefined || secret === undefined || otherIds.length + otherSecrets.length > 0
     ? Option.none()
     : Option.some({ data: { id, key_value: secret } })
 }
-
-const objectsIn = (value: unknown, depth = 0): ReadonlyArray<unknown> =>
-  depth > 4 || !Predicate.isObjectOrArray(value)
-    ? []
-    : [value, ...Object.values(value).flatMap((inner) => objectsIn(inner, depth + 1))]
-
-/**
- * The reply to a delete that says that it was carried out: the vendor's envelope. What it answers is not documented.
- *
- * @since 0.1.0
- * @category replies
- */
-export const Deleted = Schema.Unknown.check(
-  Schema.makeFilter((reply) => {
-    const { error, errors, status } = WireValue.readObject(reply)
-    if (!Predicate.isObject(status) || error !== undefined || errors !== undefined) return false
-    const code = WireValue.readNumber(status.code)
-    return Option.isNone(code) || (code.value >= 200 && code.value < 300)
-  })
-)
 
 /** The vendor's words for fields, as its messages begin with them, and ours. */
 const fields: ReadonlyArray<readonly [RegExp, ReadonlyArray<string>]> = [
@@ -227,12 +242,10 @@ export const refusedFields = (reply: unknown): ReadonlyArray<ReadonlyArray<strin
 }
 
 /**
- * Whether a reply is the vendor's own, and not that of a proxy before it: JSON in its envelope, or with its `error`.
+ * Whether a reply is the vendor's own 404, and not that of a proxy or of a framework: its envelope says so too.
  *
  * @since 0.1.0
  * @category replies
  */
-export const isRefusal = (reply: unknown): boolean => {
-  const { error, errors, status } = WireValue.readObject(reply)
-  return Predicate.isObject(status) || (status === undefined && (Predicate.isString(error) || Array.isArray(errors)))
-}
+export const isNotFound = (reply: unknown): boolean =>
+  Option.contains(WireValue.readNumber(WireValue.readObject(WireValue.readObject(reply).status).code), 404)

@@ -2,7 +2,7 @@ import * as Equal from "effect/Equal"
 import * as Predicate from "effect/Predicate"
 import type { KeyRecord } from "../ApiKeyDriver.ts"
 import { Restriction, type Restrictions } from "../Restrictions.ts"
-import { compareRestriction, type Difference } from "./compare.ts"
+import { compareRestriction, type Difference, isUnrestricted } from "./compare.ts"
 
 /** How each field that was asked for came back. */
 export interface Echo {
@@ -18,8 +18,12 @@ export const compareEcho = (
   shown: KeyRecord
 ): Echo => {
   const echo = { applied: [] as string[], missing: [] as string[], unseen: [] as string[] }
-  const sort = (field: string, difference: Difference | undefined) =>
-    echo[difference === undefined ? "unseen" : difference === "equal" ? "applied" : "missing"].push(field)
+  const unreadable = new Set(shown.unreadable)
+  const sort = (field: string, difference: Difference | undefined, open = false) => {
+    // What is shown and cannot be read is not shown to be narrow.
+    const seen = difference ?? (unreadable.has(field) && !open ? "other" : undefined)
+    echo[seen === undefined ? "unseen" : seen === "equal" ? "applied" : "missing"].push(field)
+  }
   if (asked.name !== undefined) {
     sort("name", shown.name === undefined ? undefined : shown.name === asked.name ? "equal" : "other")
   }
@@ -27,7 +31,8 @@ export const compareEcho = (
     const wanted = asked.restrictions[restriction]
     const observed = shown.restrictions[restriction]
     if (wanted !== undefined) {
-      sort(restriction, observed === undefined ? undefined : compareRestriction(restriction, wanted, observed))
+      const difference = observed === undefined ? undefined : compareRestriction(restriction, wanted, observed)
+      sort(restriction, difference, isUnrestricted(wanted))
     }
   }
   Restriction.literals.forEach(compareOne)

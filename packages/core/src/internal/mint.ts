@@ -61,7 +61,8 @@ export const make = (
       ref: makeRef(minted.address),
       handle: driver.handle(minted.address),
       secret: Redacted.make(minted.secret),
-      name: Option.fromUndefinedOr(spec?.name),
+      // A copy of a key without a name has none.
+      name: Option.filter(Option.fromUndefinedOr(spec?.name), (name) => name !== ""),
       unrestricted: Option.map(Option.fromUndefinedOr(spec), ({ restrictions }) =>
         Restriction.literals.filter((restriction) => {
           const value = restrictions[restriction]
@@ -337,12 +338,14 @@ export const make = (
         const error = yield* concluded(
           "rotate",
           handle,
-          // The credential has just seen the successor: what it does not find is gone, and not merely someone else's.
-          Effect.catchReason(
-            Effect.suspend(() => rotation.retire(address)),
-            "ApiKeyError",
-            "KeyNotFound",
-            () => Effect.void
+          Effect.suspend(() => rotation.retire(address)).pipe(
+            // "Not found" is believed of the old key only where, by the same credential, the new one is found.
+            Effect.catchIf(ApiKeyError.is("KeyNotFound"), (notFound) =>
+              Effect.matchEffect(calls.read(minted.address, "rotate"), {
+                onSuccess: () => Effect.void,
+                onFailure: () => Effect.fail(notFound)
+              })
+            )
           )
         )
         return error === undefined

@@ -147,10 +147,13 @@ export const make = Effect.fnUntraced(function* (
   ): Effect.fn.Return<void, ApiKeyError> {
     if (driver.setStatus === undefined) return yield* unsupported(verb, verb, handle)
     const echoed = yield* label(verb, handle)(driver.setStatus(address, status))
-    // That a key is off is taken on the vendor's word; that it is on is looked up, for vendors keep keys shut.
+    // That a key is off is taken on the vendor's word, where it shows nothing of the key; that it is on is looked up, for
+    // vendors keep keys shut.
+    const taken = echoed === undefined && status === "disabled"
+    const seen = echoed?.status === "unknown" ? undefined : echoed?.status
     const shown: KeyStatus =
-      echoed?.status ??
-      (status === "disabled" || !supported.get(driver) ? status : (yield* readBack(address, verb, [status])).status)
+      seen ??
+      (taken || !supported.get(driver) ? (echoed?.status ?? status) : (yield* readBack(address, verb, [status])).status)
     if (shown !== status) return yield* failure(verb, new InvalidKeyState({ status: shown }), handle)
   })
 

@@ -42,19 +42,20 @@ const invalid = (refusal: Option.Option<Refusal>) =>
 
 /** The parameter that carries the credential is called `api_key`, the one that names a key `id`. */
 const namesCredential = ({ fields, text }: Refusal): boolean =>
-  fields.includes("api_key") || (fields.length === 0 && /\bapi user\b|'api_key'|"api_key"/i.test(text))
+  fields.includes("api_key") || (fields.length === 0 && /\bapi user matching the passed 'api_key'/i.test(text))
 
 /**
  * Whether a refusal is of the manager's credential. The vendor answers 401 by its documents; 400, 403 and 500 have been
- * seen by others, 400 with its generic code alone.
+ * seen by others, 400 with its generic code. What may as well be said of the key that a request names is not.
  */
 const isOfCredential = (refusal: Refusal): boolean => {
   const { code, fields, text } = refusal
-  if (namesCredential(refusal)) return true
   return (
-    code === "API_EXCEPTION" &&
-    fields.length === 0 &&
-    (text === "" || (/\bapi[ _]?key\b|credential|authenti/i.test(text) && !/\bid\b/i.test(text)))
+    namesCredential(refusal) ||
+    (code === "API_EXCEPTION" &&
+      fields.length === 0 &&
+      (text === "" || /\bapi[ _](?:key|user)\b|credential|authenti/i.test(text)) &&
+      !/\bid\b|found|exist|limit|maximum|specified|requested/i.test(text))
   )
 }
 
@@ -87,5 +88,5 @@ export const refusals: Readonly<Record<number, (reply: unknown) => ApiKeyErrorRe
 export const keyRefusals: typeof refusals = {
   ...refusals,
   // A 404 of a proxy says nothing of the key.
-  404: (reply) => (Option.isSome(readRefusal(reply)) ? new KeyNotFound() : undefined)
+  404: (reply) => (Option.exists(readRefusal(reply), ({ own }) => own) ? new KeyNotFound() : undefined)
 }

@@ -1,17 +1,30 @@
 import { isPlainSecret } from "@effect-api-keys/core/WireValue"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 
-/** `api-` and twelve characters: what a key is called where its secret is masked. Source: `username` of the OpenAPI document. */
-export const usernameLength = 16
+const usernameLength = 16
 
-const prefix = "api-"
+/** The vendor's documents speak of 32 characters, once with `api-` in front of them and once with it among them. */
+const shortestKey = 32
 
-/** Whether a string can be a whole key: longer than a username, so that neither it nor a masked key passes for one. */
+/** Whether a string can be a whole key: neither a username nor a masked key passes for one. */
 export const isWholeKey = (text: string): boolean =>
-  text.startsWith(prefix) && text.length > usernameLength && isPlainSecret(text)
+  text.startsWith("api-") && text.length >= shortestKey && isPlainSecret(text)
 
 /** A string that can hardly be anything but a key: `api-` and the 32 characters that the vendor's documents speak of. */
 export const looksLikeKey = (text: string): boolean => /^api-[A-Za-z0-9_-]{32}$/.test(text)
+
+/**
+ * The username of a key as the vendor shows it: `api-` and twelve characters, which is what stands before its mask. Source:
+ * `username` of the OpenAPI document. None where it is anything else: it is printed everywhere.
+ */
+export const readUsername = (shown: string): Option.Option<string> => {
+  const [visible = ""] = shown.split("*", 1)
+  const name = visible.slice(0, usernameLength)
+  return /^api-[A-Za-z0-9_-]{12}$/i.test(name) && (visible.length < shown.length || shown.length === usernameLength)
+    ? Option.some(name)
+    : Option.none()
+}
 
 /** The printable handle of a key, which is its username at the vendor. */
 export const usernameOf = (key: string): string => key.slice(0, usernameLength)

@@ -17,17 +17,21 @@ export const checkEndpoint = (endpoint: string): Result.Result<string, string> =
 const maxEmail = 254
 const maxLocalPart = 64
 
-/** An e-mail address, plainly: no display name, no quotes, no address literal. */
+/**
+ * An e-mail address, plainly: no display name, no quotes, no address literal; in lower case, for a vendor that lower-cases
+ * it would seem to have set another.
+ */
 export const isEmail = (text: string): boolean => {
-  if (text.length > maxEmail || !/^[\x21-\x7e]+$/.test(text)) return false
+  if (text.length > maxEmail || !/^[\x21-\x7e]+$/.test(text) || /[A-Z]/.test(text)) return false
   const [local = "", domain = "", ...rest] = text.split("@")
+  const labels = domain.split(".")
   return (
     rest.length === 0 &&
-    local.length > 0 &&
     local.length <= maxLocalPart &&
-    /^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+$/.test(local) &&
-    domain.includes(".") &&
-    domain.split(".").every((label) => label.length <= 63 && /^[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?$/.test(label))
+    local.split(".").every((atom) => /^[a-z0-9!#$%&'*+/=?^_`{|}~-]+$/.test(atom)) &&
+    labels.length > 1 &&
+    labels.every((label) => label.length <= 63 && /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/.test(label)) &&
+    /[a-z]/.test(labels.at(-1) ?? "")
   )
 }
 
@@ -37,8 +41,12 @@ const variables: ReadonlySet<string> = new Set(["UNSUBSCRIBE", "EMAIL"])
 /** The vendor takes a body of at most 1 MB; both texts of a footer fit in it, however they are encoded. */
 const maxFooter = 50_000
 
-/** The text of an unsubscribe footer: a variable that the vendor does not know would reach every recipient as it is. */
+/**
+ * The text of an unsubscribe footer: a variable that the vendor does not know would reach every recipient as it is. Lines
+ * end with a line feed alone, for a vendor that normalises them would seem to have set another text.
+ */
 export const isFooter = (text: string): boolean =>
   text.length <= maxFooter &&
   text.isWellFormed() &&
-  Array.from(text.matchAll(/%%([A-Za-z_]{1,40})%%/g), ([, name = ""]) => name).every((name) => variables.has(name))
+  !text.includes("\r") &&
+  Array.from(text.matchAll(/%%([^%\s][^%]{0,39})%%/g), ([, name = ""]) => name).every((name) => variables.has(name))

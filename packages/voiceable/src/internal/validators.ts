@@ -14,13 +14,24 @@ export const checkId = (id: string): Result.Result<string, string> =>
 
 const maxOrigin = 300
 
-/** An origin as browsers send it: scheme, host and perhaps a port, and nothing behind them. */
+const isHost = (host: string): boolean =>
+  /^\[[0-9a-f:.]+\]$/.test(host) ||
+  host.split(".").every((label) => label.length <= 63 && /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/.test(label))
+
+/**
+ * An origin as browsers send it: scheme, host and perhaps a port, and nothing behind them. What a URL parser would write
+ * in another way (a port that goes without saying, an address as one number) is refused, for it would never match.
+ */
 export const checkOrigin = (origin: string): Result.Result<string, string> => {
   if (origin === "*") return Result.fail(`is everything: write "any" in place of the list`)
-  const expected = "must be an origin such as https://app.example.com, without path, query or wildcard"
+  const expected =
+    "must be an origin as browsers send it, such as https://app.example.com, without path, query or wildcard"
   if (origin.length > maxOrigin || !/^https?:\/\/[A-Za-z0-9.:[\]-]+\/?$/.test(origin)) return Result.fail(expected)
-  const url = Result.try(() => new URL(origin))
-  return Result.isFailure(url) ? Result.fail(expected) : Result.succeed(url.success.origin)
+  const given = origin.toLowerCase().replace(/\/$/, "")
+  const url = Result.try(() => new URL(given))
+  return Result.isSuccess(url) && url.success.origin === given && isHost(url.success.hostname)
+    ? Result.succeed(given)
+    : Result.fail(expected)
 }
 
 /** An assistant's id, as a string. Source: `allowed_assistants` on the page "Update API Key", whose examples are numbers. */
