@@ -277,6 +277,8 @@ describe("replies", () => {
         [{ topics: ["orders.*", "alerts"] }, "scopes"],
         [{ daily: 501 }, "rate"],
         [{ daily: -1 }, "rate"],
+        // Nothing at all, for which there is no neutral word.
+        [{ topics: [] }, "scopes"],
         // No priority is asked for: the driver's own default is.
         [{ priority: "high" }, "options.priority"]
       ] as const) {

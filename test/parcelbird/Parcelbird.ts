@@ -1,11 +1,5 @@
 import * as ApiKeyDriver from "@effect-api-keys/core/ApiKeyDriver"
-import {
-  ApiKeyError,
-  InvalidKeyState,
-  InvalidRequest,
-  type Issue,
-  UnexpectedResponse
-} from "@effect-api-keys/core/ApiKeyError"
+import { ApiKeyError, InvalidKeyState, InvalidRequest } from "@effect-api-keys/core/ApiKeyError"
 import { ApiKeyService } from "@effect-api-keys/core/ApiKeyService"
 import * as ConfigOptions from "@effect-api-keys/core/ConfigOptions"
 import type { ClientOptions } from "@effect-api-keys/core/ProviderClient"
@@ -92,14 +86,23 @@ const toStatus = (frozen: unknown) =>
 const shown = <K extends string, A>(field: K, value: Option.Option<A>): { readonly [F in K]?: A } =>
   Option.match(value, { onNone: () => ({}), onSome: (some) => ({ [field]: some }) as { readonly [F in K]?: A } })
 
-const toRecord = ({ daily, frozen, priority, ref, title, topics }: Client.Token): ApiKeyDriver.KeyRecord => ({
-  address: ref,
-  handle: handle(ref),
-  ...shown("name", WireValue.readString(title)),
-  ...toStatus(frozen),
-  restrictions: { ...shown("scopes", toScopes(topics)), ...shown("rate", toRate(daily)) },
-  options: shown("priority", WireValue.readString(priority))
-})
+const toRecord = ({ daily, frozen, priority, ref, title, topics }: Client.Token): ApiKeyDriver.KeyRecord => {
+  const scopes = toScopes(topics)
+  const rate = toRate(daily)
+  const unreadable = [
+    ...(topics !== undefined && Option.isNone(scopes) ? ["scopes"] : []),
+    ...(daily !== undefined && Option.isNone(rate) ? ["rate"] : [])
+  ]
+  return {
+    address: ref,
+    handle: handle(ref),
+    ...shown("name", WireValue.readString(title)),
+    ...toStatus(frozen),
+    restrictions: { ...shown("scopes", scopes), ...shown("rate", rate) },
+    options: shown("priority", WireValue.readString(priority)),
+    unreadable
+  }
+}
 
 const fail = (operation: string, reason: ApiKeyError["reason"]) =>
   Effect.fail(new ApiKeyError({ provider: Client.provider, operation, reason }))
@@ -109,16 +112,13 @@ const toCopy = (token: Client.Token): Effect.Effect<ApiKeyDriver.MintSpec, ApiKe
   const { name, options = {}, restrictions, status } = toRecord(token)
   // A copy is switched on when it is delivered: one of a frozen token would bring back what was shut off.
   if (status === "disabled") return fail("rotate", new InvalidKeyState({}))
-  const message = "is not shown in a form that we know: create a key in its place"
   const { rate, scopes } = restrictions
   if (name !== undefined && rate !== undefined && scopes !== undefined && status === "active") {
     return Effect.succeed({ name, restrictions: { rate, scopes }, options })
   }
   const fields = { name, rate, scopes, status: status === "unknown" ? undefined : status }
-  const issues: ReadonlyArray<Issue> = Object.entries(fields).flatMap(([field, value]) =>
-    value === undefined ? [{ path: [field], message }] : []
-  )
-  return fail("rotate", new UnexpectedResponse({ problem: "body", issues }))
+  const missing = Object.entries(fields).flatMap(([field, value]) => (value === undefined ? [field] : []))
+  return Effect.fail(ApiKeyDriver.cannotCopy(Client.provider, missing))
 }
 
 export const make = Effect.fnUntraced(function* (options: Options) {

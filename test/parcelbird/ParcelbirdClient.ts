@@ -96,16 +96,8 @@ const endpoints = {
     errors: ofToken
   },
   thaw: { method: "POST", path: "/tokens/:ref/thaw", safety: "idempotent", reply: Schema.Undefined, errors: ofToken },
-  delete: {
-    method: "DELETE",
-    path: "/tokens/:ref",
-    safety: "remove",
-    // No reply of the vendor's says "removed": only a repeat that finds nothing does.
-    reply: Schema.Literals(["removed", "unclear"]),
-    salvage: () => Option.some("unclear" as const),
-    gone: () => "removed" as const,
-    errors: ofToken
-  },
+  // "queued" is no proof: the driver reads the token afterwards.
+  delete: { method: "DELETE", path: "/tokens/:ref", ...ProviderClient.undocumentedRemoval, errors: ofToken },
   get: { method: "GET", path: "/tokens/:ref", safety: "read", reply: OneToken, errors: ofToken },
   first: {
     method: "GET",

@@ -1,6 +1,7 @@
 import { inspect } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -15,7 +16,9 @@ import {
   type Issue,
   KeyNotFound,
   PermissionDenied,
-  ProviderUnavailable
+  ProviderUnavailable,
+  RateLimited,
+  UnexpectedResponse
 } from "../src/ApiKeyError.ts"
 import { ApiKeyService, type KeyPatch, type KeySpec } from "../src/ApiKeyService.ts"
 import * as WireValue from "../src/WireValue.ts"
@@ -249,6 +252,21 @@ describe("options", () => {
     })
   }
 
+  it("a Map, or a class that shows none of the fields, is not nothing: what is in it must not be passed over", () => {
+    class Hidden {
+      #status = "sandbox"
+      read() {
+        return this.#status
+      }
+    }
+    for (const value of [new Map([["status", "sandbox"]]), new Set(["sandbox"]), new Date(0), new Hidden()]) {
+      assert.deepStrictEqual(issuesOf(value), [
+        { path: [], message: "must be an object of: status, ipPool, open-tracking" }
+      ])
+    }
+    assert.isTrue(Result.isSuccess(rule({})) && Result.isSuccess(rule(Object.create(null))))
+  })
+
   it("so does what is refused for two fields that are right, each for itself", () => {
     const either = ApiKeyDriver.options(
       KeyOptions.check(
@@ -395,15 +413,9 @@ describe("removeAndVerify", () => {
     Effect.fail(new ApiKeyError({ provider: "acme", operation: "GET /keys/:id", reason }))
 
   const removing = (
-    remove: Effect.Effect<"removed" | "unclear", ApiKeyError>,
+    remove: Effect.Effect<void, ApiKeyError>,
     get: Effect.Effect<unknown, ApiKeyError> = Effect.die("read, for no reason")
   ) => ApiKeyDriver.removeAndVerify({ provider: "acme", remove, get })
-
-  it.effect("a reply that says so is enough: nothing is read", () =>
-    Effect.gen(function* () {
-      assert.isUndefined(yield* removing(Effect.succeed("removed")))
-    })
-  )
 
   it.effect("a removal that failed failed, as it says: nothing is read", () =>
     Effect.gen(function* () {
@@ -416,7 +428,7 @@ describe("removeAndVerify", () => {
     })
   )
 
-  it.effect("an unclear one is a success where the key is then gone, read once and after the removal", () => {
+  it.effect("is a success where the key is then gone, read once and after the removal", () => {
     const order: Array<string> = []
     const step = <A, E>(name: string, end: Effect.Effect<A, E>) =>
       Effect.suspend(() => {
@@ -424,11 +436,7 @@ describe("removeAndVerify", () => {
         return end
       })
     return Effect.gen(function* () {
-      const end = yield* removing(
-        step("remove", Effect.succeed("unclear" as const)),
-        step("get", failing(new KeyNotFound()))
-      )
-      assert.isUndefined(end)
+      assert.isUndefined(yield* removing(step("remove", Effect.void), step("get", failing(new KeyNotFound()))))
       assert.deepStrictEqual(order, ["remove", "get"])
     })
   })
@@ -436,10 +444,7 @@ describe("removeAndVerify", () => {
   it.effect("one that left the key there is a failure, which shows nothing of the key", () =>
     Effect.gen(function* () {
       for (const shown of [{ secret: "api_test_value" }, undefined, null, new KeyNotFound()]) {
-        const error = yield* expectError(
-          removing(Effect.succeed("unclear"), Effect.succeed(shown)),
-          "UnexpectedResponse"
-        )
+        const error = yield* expectError(removing(Effect.void, Effect.succeed(shown)), "UnexpectedResponse")
         assert.deepStrictEqual([error.provider, error.operation], ["acme", "delete"])
         assert.match(error.message, /still there/)
         assert.notInclude(inspect(error, { depth: Infinity }), "api_test_value")
@@ -447,15 +452,36 @@ describe("removeAndVerify", () => {
     })
   )
 
-  it.effect("one that cannot be verified is no success", () =>
+  it.effect("one that cannot be verified is no success, and does not say that nothing was sent", () =>
     Effect.gen(function* () {
-      yield* expectReason(removing(Effect.succeed("unclear"), failing(new PermissionDenied())), "PermissionDenied")
-      const down = new ProviderUnavailable({ problem: "transport", sent: true })
-      yield* expectReason(removing(Effect.succeed("unclear"), failing(down)), "ProviderUnavailable")
-      const exit = yield* Effect.exit(removing(Effect.succeed("unclear"), Effect.die("broken")))
+      for (const reason of [
+        new PermissionDenied(),
+        new ProviderUnavailable({ problem: "transport", sent: false }),
+        new RateLimited({ retryAfter: Duration.seconds(1), source: "limiter" })
+      ]) {
+        const error = yield* expectError(removing(Effect.void, failing(reason)), "PartiallyApplied")
+        assert(error.reason._tag === "PartiallyApplied")
+        assert.deepStrictEqual([error.reason.applied, error.reason.missing], [["delete"], ["confirmation"]])
+        assert.notMatch(error.message, /[Nn]othing was sent|not carried out/)
+      }
+      const unreadable = new UnexpectedResponse({ problem: "body", issues: [] })
+      yield* expectReason(removing(Effect.void, failing(unreadable)), "UnexpectedResponse")
+      const exit = yield* Effect.exit(removing(Effect.void, Effect.die("broken")))
       assert.strictEqual(exit._tag, "Failure")
     })
   )
+})
+
+describe("cannotCopy", () => {
+  it("names each field by its path, and what to do", () => {
+    const error = ApiKeyDriver.cannotCopy("acme", ["scopes", "options.keyType"])
+    assert(error.reason._tag === "UnexpectedResponse")
+    assert.deepStrictEqual(
+      error.reason.issues.map(({ path }) => path),
+      [["scopes"], ["options", "keyType"]]
+    )
+    assert.match(error.message, /create a key in its place/)
+  })
 })
 
 describe("WireValue", () => {
@@ -495,7 +521,11 @@ describe("WireValue", () => {
         if (shown.number !== undefined) assert.isTrue(Number.isFinite(shown.number))
         assert.strictEqual(
           shown.boolean,
-          value === true || value === 1 ? true : value === false || value === 0 ? false : undefined
+          [true, 1, "true", "1"].some((yes) => yes === value)
+            ? true
+            : [false, 0, "false", "0"].some((no) => no === value)
+              ? false
+              : undefined
         )
         const allStrings = Array.isArray(value) && value.every((entry) => typeof entry === "string")
         assert.strictEqual(shown.strings, allStrings ? value : undefined)
@@ -547,8 +577,8 @@ describe("WireValue", () => {
     }
   })
 
-  it("readBoolean: text and other numbers are none", () => {
-    for (const value of ["true", "false", "1", "0", 2, -1, "", []]) {
+  it("readBoolean: other text and other numbers are none", () => {
+    for (const value of ["yes", "TRUE", " true", "2", 2, -1, "", [], null]) {
       assert.deepStrictEqual(WireValue.readBoolean(value), Option.none())
     }
   })

@@ -114,16 +114,35 @@ const run = <A, E>(_: Effect.Effect<A, E>) => {}
 describe("can", () => {
   it("asks for one Can for each verb, each restriction and the overlap", () => {
     expectTypeOf(ApiKeyService.can("create")).toEqualTypeOf<
-      Effect.Effect<Bound & Pick<Verbs<"create">, "create">, never, ApiKeyService | Can<"create">>
+      Effect.Effect<Capable<"create">, never, ApiKeyService | Can<"create">>
     >()
     expectTypeOf(ApiKeyService.can("create", "revoke", "domains", "overlap")).toEqualTypeOf<
       Effect.Effect<
-        Bound & Pick<Verbs<"create" | "revoke" | "domains" | "overlap">, "create" | "revoke">,
+        Capable<"create" | "revoke" | "domains" | "overlap">,
         never,
         ApiKeyService | Can<"create"> | Can<"revoke"> | Can<"domains"> | Can<"overlap">
       >
     >()
     expectTypeOf<EachCan<never>>().toEqualTypeOf<never>()
+  })
+
+  it("what it gives passes for what is asked less of, and for nothing more", () => {
+    const proof = (
+      create: Capable<"create">,
+      withDomains: Capable<"create" | "domains">,
+      rotate: Capable<"rotate">,
+      overlapping: Capable<"rotate" | "overlap">
+    ) => {
+      const less: Capable<"create"> = withDomains
+      const kept: Capable<"rotate"> = overlapping
+      // @ts-expect-error it would be given domains, and its vendor may have none
+      const more: Capable<"create" | "domains"> = create
+      // @ts-expect-error it would keep the previous key, and its vendor may not
+      const keeping: Capable<"rotate" | "overlap"> = rotate
+      return [less, kept, more, keeping]
+    }
+    expectTypeOf(proof).toBeFunction()
+    expectTypeOf<Capable<"create">>().toExtend<Bound & Pick<Verbs<"create">, "create">>()
   })
 
   it("needs at least one argument, of those that there are", () => {
@@ -141,7 +160,7 @@ describe("can", () => {
   it("gives only the verbs that were asked for", () => {
     const proof = Effect.gen(function* () {
       const keys = yield* ApiKeyService.can("get", "domains")
-      expectTypeOf<Exclude<keyof typeof keys, keyof Bound>>().toEqualTypeOf<"get">()
+      expectTypeOf<Exclude<keyof typeof keys, keyof Bound | `~${string}`>>().toEqualTypeOf<"get">()
       // @ts-expect-error create was not asked for
       keys.create
       // @ts-expect-error restrictions are no verbs
