@@ -159,7 +159,18 @@ export interface VendorOptions extends ClientOptions {
   /** The header that carries the credential. */
   readonly authorization: (credential: string) => readonly [name: string, value: string]
   readonly budgets: Limiter.Budgets
+  /** What a status means at every endpoint of this vendor that does not say otherwise; as in {@link Endpoint}. */
+  readonly errors?: Errors | undefined
 }
+
+/**
+ * What statuses mean, where it differs from what they mean everywhere; each is given the reply, if it is JSON. `undefined`
+ * is what the status means everywhere.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Errors = Readonly<Record<number, (reply: unknown) => ApiKeyErrorReason | undefined>>
 
 /**
  * One endpoint of a vendor, as data.
@@ -169,7 +180,10 @@ export interface VendorOptions extends ClientOptions {
  */
 export interface Endpoint<Body, A> {
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
-  /** The path's template below `baseUrl`; each `:name` is filled from the request's `params`, percent-encoded. */
+  /**
+   * The path's template below `baseUrl`, with a query where there is one (`/keys?after=:id`); each `:name` is filled from
+   * the request's `params`, percent-encoded.
+   */
   readonly path: string
   readonly safety: Safety
   /** Encodes the JSON body, strictly; left out for no body. */
@@ -185,11 +199,8 @@ export interface Endpoint<Body, A> {
   readonly gone?: (() => A) | undefined
   /** What a redirect means here, which is never followed; a failure unless given. */
   readonly redirected?: (() => A) | undefined
-  /**
-   * What a status means here, where it differs from what it means everywhere; given the reply, if it is JSON. `undefined`
-   * is what it means everywhere.
-   */
-  readonly errors?: Readonly<Record<number, (reply: unknown) => ApiKeyErrorReason | undefined>> | undefined
+  /** What a status means here, where it differs from what it means at this vendor. */
+  readonly errors?: Errors | undefined
   /** Refuses a request by the credential that it would carry: where the manager's own key is among those it manages. */
   readonly guard?: ((body: Body, credential: string) => ApiKeyErrorReason | undefined) | undefined
   /** A budget of this endpoint's own, on top of the account's. */
@@ -482,7 +493,7 @@ export const make = Effect.fnUntraced(function* (
     const base = HttpClientRequest.make(method)(baseUrl.success, { acceptJson: true })
 
     const classify = (status: number, reply: unknown): ApiKeyErrorReason => {
-      const special = endpoint.errors?.[status]?.(reply)
+      const special = endpoint.errors?.[status]?.(reply) ?? options.errors?.[status]?.(reply)
       if (special !== undefined) return special
       if (status === 401) return new AuthenticationFailed({ problem: "rejected" })
       if (status === 402 || status === 403) return new PermissionDenied()

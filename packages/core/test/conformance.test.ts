@@ -1,6 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { KeyPatch, KeySpec } from "@effect-api-keys/core"
-import { OutcomeUnknown, ProviderUnavailable, RateLimited, UnexpectedResponse } from "@effect-api-keys/core"
+import {
+  InvalidRequest,
+  OutcomeUnknown,
+  ProviderUnavailable,
+  RateLimited,
+  UnexpectedResponse
+} from "@effect-api-keys/core"
 import { Conformance, MemoryProvider } from "@effect-api-keys/core/testing"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -21,10 +27,11 @@ const patch: KeyPatch = { domains: ["acme.example", "mail.acme.example"], quota:
 
 /** Without HTTP there is no client to classify and repeat, so a lost reply of a repeatable call is simply a success. */
 const around = (
+  read: MemoryProvider.Part,
   kind: Conformance.Kind,
   disturbance: Conformance.Disturbance
 ): readonly [MemoryProvider.Part, MemoryProvider.Around] => {
-  const part = { create: "mint", rotate: "rotate", change: "patch", remove: "remove", read: "get" } as const
+  const part = { create: "mint", rotate: "rotate", change: "patch", remove: "remove", read } as const
   const mint = kind === "create" || kind === "rotate"
   const unknown = new OutcomeUnknown({ problem: "transport", issues: [] })
   const nothing: MemoryProvider.Around = {}
@@ -33,25 +40,30 @@ const around = (
     serverError: mint ? { before: Effect.fail(unknown) } : nothing,
     replyLost: mint ? { after: Effect.fail(unknown) } : nothing,
     unreadable: { after: Effect.fail(mint ? unknown : new UnexpectedResponse({ problem: "body", issues: [] })) },
-    rateLimited: { before: Effect.fail(new RateLimited({ retryAfter: Duration.minutes(5), source: "provider" })) }
+    rateLimited: { before: Effect.fail(new RateLimited({ retryAfter: Duration.minutes(5), source: "provider" })) },
+    foreignNotFound: { before: Effect.fail(new InvalidRequest({ source: "provider", issues: [] })) }
   }
   return [part[kind], table[disturbance]]
 }
 
-const vendor = Layer.effect(
-  Conformance.ConformanceVendor,
-  Effect.map(MemoryProvider.MemoryProvider, (memory) => ({
-    isLive: (secret: Redacted.Redacted<string>) => memory.isLive(Redacted.value(secret)),
-    liveKeys: Effect.map(memory.keys, (keys) => keys.filter((key) => key.status === "active").length),
-    requests: Effect.map(memory.calls, (calls) => Object.values(calls).reduce((sum, count) => sum + count, 0)),
-    disturb: (kind: Conformance.Kind, disturbance: Conformance.Disturbance) => memory.next(...around(kind, disturbance))
-  }))
-)
+/** `read` is the part that a `get` is made of. */
+const vendor = (read: MemoryProvider.Part) =>
+  Layer.effect(
+    Conformance.ConformanceVendor,
+    Effect.map(MemoryProvider.MemoryProvider, (memory) => ({
+      isLive: (secret: Redacted.Redacted<string>) => memory.isLive(Redacted.value(secret)),
+      liveKeys: Effect.map(memory.keys, (keys) => keys.filter((key) => key.status === "active").length),
+      requests: Effect.map(memory.calls, (calls) => Object.values(calls).reduce((sum, count) => sum + count, 0)),
+      disturb: (kind: Conformance.Kind, disturbance: Conformance.Disturbance) =>
+        memory.next(...around(read, kind, disturbance))
+    }))
+  )
 
 const suite = (
   name: string,
   layer: () => ReturnType<typeof MemoryProvider.layerInPlace>,
   unknownAddress: string,
+  read: MemoryProvider.Part,
   skipped: ReadonlyArray<string>
 ) =>
   describe(name, () => {
@@ -60,7 +72,7 @@ const suite = (
       it.effect(name, () =>
         Effect.gen(function* () {
           outcomes.set(name, yield* run)
-        }).pipe(Effect.provide(vendor.pipe(Layer.provideMerge(layer()))))
+        }).pipe(Effect.provide(vendor(read).pipe(Layer.provideMerge(layer()))))
       )
     }
     it("skips only what the vendor lacks", () => {
@@ -71,8 +83,8 @@ const suite = (
     })
   })
 
-suite("the memory provider by successor", () => MemoryProvider.layer(), "9999", [])
-suite("the memory provider in place", () => MemoryProvider.layerInPlace(), "api_test_memory_999999", [
+suite("the memory provider by successor", () => MemoryProvider.layer(), "9999", "get", [])
+suite("the memory provider in place", () => MemoryProvider.layerInPlace(), "api_test_memory_999999", "list", [
   "with `keepPrevious` both keys live",
   "a successor that cannot be delivered is shut off, and the old key works on"
 ])

@@ -236,6 +236,24 @@ describe("a status whose meaning an endpoint leaves open", () => {
   })
 })
 
+describe("what a status means at every endpoint of a vendor", () => {
+  const errors = { 409: () => new InvalidKeyState({}), 418: () => undefined }
+
+  for (const safety of safeties) {
+    it.effect(`goes for those that say nothing of it themselves, and after those that do (${safety})`, () =>
+      Effect.gen(function* () {
+        const parts = { reply: Schema.Unknown }
+        yield* expectReason(calling(safety, parts, { errors }), "InvalidKeyState")
+        yield* expectReason(calling(safety, parts), "InvalidRequest")
+        const own = { ...parts, errors: { 409: () => new KeyNotFound() } }
+        yield* expectReason(calling(safety, own, { errors }), "KeyNotFound")
+        const silent = { ...parts, errors: { 409: () => undefined } }
+        yield* expectReason(calling(safety, silent, { errors }), "InvalidKeyState")
+      }).pipe(Effect.scoped, Effect.provide(text("{}", 409)))
+    )
+  }
+})
+
 describe("a reply that is no JSON", () => {
   const bodies = [
     `<html><body>${canary}</body></html>`,
@@ -457,9 +475,10 @@ describe("Conformance.httpVendor", () => {
     replyLost: { seen: "ECONNRESET", carriedOut: true },
     unreadable: { seen: "200 no JSON", carriedOut: true },
     serverError: { seen: "500", carriedOut: false },
-    rateLimited: { seen: "429 300", carriedOut: false }
+    rateLimited: { seen: "429 300", carriedOut: false },
+    foreignNotFound: { seen: "404", carriedOut: false }
   }
-  const disturbances = ["refused", "replyLost", "unreadable", "serverError", "rateLimited"] as const
+  const disturbances = ["refused", "replyLost", "unreadable", "serverError", "rateLimited", "foreignNotFound"] as const
 
   /** What a program sees of one request. */
   const see = (kind: Conformance.Kind) =>

@@ -15,7 +15,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import { keyRefusals, refusals } from "./internal/refusals.ts"
+import { errors, notFound } from "./internal/refusals.ts"
 import * as Wire from "./MailerPatchSchema.ts"
 
 /**
@@ -91,7 +91,6 @@ const endpoints = {
     body: Wire.AddRequest,
     reply: Wire.NewKeyReply,
     salvage: Wire.salvageKey,
-    errors: refusals,
     budget: addBudget
   },
   edit: {
@@ -106,7 +105,7 @@ const endpoints = {
         : scopes !== undefined && !scopes.includes("*")
           ? notOwn(id, credential, "narrow it")
           : undefined,
-    errors: keyRefusals
+    errors: notFound
   },
   view: {
     method: "POST",
@@ -114,15 +113,14 @@ const endpoints = {
     safety: "read",
     body: Wire.ViewRequest,
     reply: Wire.KeysReply,
-    errors: keyRefusals
+    errors: notFound
   },
   list: {
     method: "POST",
     path: "/api_keys/view",
     safety: "read",
     body: Wire.ListRequest,
-    reply: Wire.KeysReply,
-    errors: refusals
+    reply: Wire.KeysReply
   },
   remove: {
     ...ProviderClient.undocumentedRemoval,
@@ -130,15 +128,14 @@ const endpoints = {
     path: "/api_keys/remove",
     body: Wire.RemoveRequest,
     guard: ({ id }: typeof Wire.RemoveRequest.Type, credential: string) => notOwn(id, credential, "remove it"),
-    errors: keyRefusals
+    errors: notFound
   },
   permissions: {
     method: "POST",
     path: "/api_keys/permissions",
     safety: "read",
     body: Wire.PermissionsRequest,
-    reply: Wire.PermissionsReply,
-    errors: refusals
+    reply: Wire.PermissionsReply
   }
 } as const
 
@@ -250,7 +247,8 @@ export const make = Effect.fnUntraced(function* (
     provider,
     baseUrl: options.baseUrl ?? baseUrls[options.region ?? "global"],
     authorization: (credential) => ["x-smtp2go-api-key", credential],
-    budgets
+    budgets,
+    errors
   })
   const { account } = client
   const subaccount = options.subaccount === undefined ? {} : { subaccountId: options.subaccount }

@@ -43,9 +43,6 @@ export const budgets: ProviderClient.Budgets = {
 const keys = "/api_keys"
 const key = `${keys}/:id`
 
-/** A 404 of a proxy, or of a wrong `baseUrl`, says nothing of the key. */
-const notFound = (reply: unknown) => (Wire.isNotFound(reply) ? new KeyNotFound() : undefined)
-
 const refused = (reply: unknown) =>
   new InvalidRequest({
     source: "provider",
@@ -53,7 +50,12 @@ const refused = (reply: unknown) =>
   })
 
 /** Source of the statuses: page "Update API Key". */
-const errors = { 404: notFound, 400: refused, 422: refused }
+const errors: ProviderClient.Errors = { 400: refused, 422: refused }
+
+/** A 404 of a proxy, or of a wrong `baseUrl`, says nothing of the key. */
+const notFound: ProviderClient.Errors = {
+  404: (reply) => (Wire.isNotFound(reply) ? new KeyNotFound() : undefined)
+}
 
 const endpoints = {
   create: {
@@ -62,8 +64,7 @@ const endpoints = {
     safety: "mint",
     body: Wire.CreateRequest,
     reply: Wire.KeyReply,
-    salvage: Wire.salvageKey,
-    errors: { 400: refused, 422: refused }
+    salvage: Wire.salvageKey
   },
   update: {
     method: "PUT",
@@ -71,12 +72,12 @@ const endpoints = {
     safety: "idempotent",
     body: Wire.UpdateRequest,
     reply: Wire.KeyReply,
-    errors
+    errors: notFound
   },
-  get: { method: "GET", path: key, safety: "read", reply: Wire.KeyReply, errors },
+  get: { method: "GET", path: key, safety: "read", reply: Wire.KeyReply, errors: notFound },
   list: { method: "GET", path: keys, safety: "read", reply: Wire.KeysReply },
   // The dashboard takes a redirect and an empty body for a success. Either may as well be a login page.
-  delete: { ...ProviderClient.undocumentedRemoval, method: "DELETE", path: key, errors }
+  delete: { ...ProviderClient.undocumentedRemoval, method: "DELETE", path: key, errors: notFound }
 } as const
 
 /**
@@ -152,7 +153,8 @@ export const make = Effect.fnUntraced(function* (
     ...options,
     provider,
     authorization: (credential) => ["x-api-key", credential],
-    budgets
+    budgets,
+    errors
   })
   const { account } = client
   const create = client.prepare(endpoints.create)

@@ -10,9 +10,11 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -41,11 +43,12 @@ export type Kind = "create" | "rotate" | "change" | "remove" | "read"
  * - `unreadable`: the vendor carried it out, and its reply makes no sense.
  * - `serverError`: the vendor answers 500 and did nothing.
  * - `rateLimited`: the vendor answers 429 and did nothing; it asks for more time than a call waits.
+ * - `foreignNotFound`: something before the vendor, a proxy say, answers 404 with a page of its own.
  *
  * @since 0.1.0
  * @category models
  */
-export type Disturbance = "refused" | "replyLost" | "unreadable" | "serverError" | "rateLimited"
+export type Disturbance = "refused" | "replyLost" | "unreadable" | "serverError" | "rateLimited" | "foreignNotFound"
 
 /**
  * The vendor's side, which an adapter's test provides from its sandbox.
@@ -96,7 +99,8 @@ const faults: { readonly [D in Disturbance]: HttpFaults.Fault } = {
   replyLost: "resetAfterCommit",
   unreadable: "notJson",
   serverError: { status: 500 },
-  rateLimited: { status: 429, headers: { "retry-after": "300" } }
+  rateLimited: { status: 429, headers: { "retry-after": "300" } },
+  foreignNotFound: { status: 404, headers: { "content-type": "text/html" }, body: "<h1>Not Found</h1>" }
 }
 
 /**
@@ -400,6 +404,30 @@ export const cases = (options: Options): ReadonlyArray<Case> => {
       })
     ),
 
+    test("a rotated key has the vendor's own options as before", ["create", "rotate", "get"], (keys) =>
+      Effect.gen(function* () {
+        const key = yield* keys.create(spec)
+        const before = yield* keys.get(key.ref)
+        const { issued } = yield* keys.rotate(key.ref, { deliver: () => Effect.void })
+        const after = yield* keys.get(issued.ref)
+        // Of the vendor's namespace, whichever it is: types cannot know its name.
+        const own: unknown = Object.entries(spec.options ?? {}).find(([provider]) => provider === keys.provider)?.[1]
+        for (const option of Object.keys(Predicate.isObject(own) ? own : {})) {
+          yield* expect(Equal.equals(after.options[option], before.options[option]), `${option} is not as before`)
+        }
+      })
+    ),
+
+    test("a rotation does not bring a disabled key back to life", ["create", "rotate", "disable"], (keys, vendor) =>
+      Effect.gen(function* () {
+        const before = yield* vendor.liveKeys
+        const key = yield* keys.create(spec)
+        yield* keys.disable(key.ref)
+        yield* Effect.exit(keys.rotate(key.ref, { deliver: () => Effect.void }))
+        yield* expect((yield* vendor.liveKeys) === before, "a key is live")
+      })
+    ),
+
     test("with `keepPrevious` both keys live", ["create", "rotate", "overlap"], (keys, vendor) =>
       Effect.gen(function* () {
         const key = yield* keys.create(spec)
@@ -471,6 +499,24 @@ export const cases = (options: Options): ReadonlyArray<Case> => {
         yield* vendor.disturb("remove", "replyLost")
         yield* keys.delete(key.ref)
         yield* expect(!(yield* vendor.isLive(key.secret)), "the deleted key works")
+      })
+    ),
+
+    test("a 404 that is not the vendor's own says nothing of the key", ["create", "get"], (keys, vendor) =>
+      Effect.gen(function* () {
+        const key = yield* keys.create(spec)
+        const notBelieved = (call: Effect.Effect<unknown, ApiKeyError>) =>
+          Effect.matchEffect(call, {
+            onSuccess: () => expect(false, "a proxy's 404 is taken for a success"),
+            onFailure: ({ reason }) => expect(reason._tag !== "KeyNotFound", "a proxy's 404 is taken for the vendor's")
+          })
+        yield* vendor.disturb("read", "foreignNotFound")
+        yield* notBelieved(keys.get(key.ref))
+        if (keys.supports("delete")) {
+          yield* vendor.disturb("remove", "foreignNotFound")
+          yield* notBelieved(keys.delete(key.ref))
+          yield* expect(yield* vendor.isLive(key.secret), "the key was removed")
+        }
       })
     ),
 

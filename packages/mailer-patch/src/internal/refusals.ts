@@ -1,10 +1,5 @@
-import {
-  type ApiKeyErrorReason,
-  AuthenticationFailed,
-  InvalidRequest,
-  KeyNotFound,
-  PermissionDenied
-} from "@effect-api-keys/core/ApiKeyError"
+import { AuthenticationFailed, InvalidRequest, KeyNotFound, PermissionDenied } from "@effect-api-keys/core/ApiKeyError"
+import type { Errors } from "@effect-api-keys/core/ProviderClient"
 import * as Option from "effect/Option"
 import { readRefusal } from "../MailerPatchSchema.ts"
 
@@ -62,7 +57,7 @@ const isOfCredential = (refusal: Refusal): boolean => {
 const rejected = new AuthenticationFailed({ problem: "rejected" })
 
 /** What the vendor's statuses mean where they lie; a reply that is not the vendor's own means what it means everywhere. */
-export const refusals: Readonly<Record<number, (reply: unknown) => ApiKeyErrorReason | undefined>> = {
+export const errors: Errors = {
   400: (reply) => {
     const refusal = readRefusal(reply)
     return Option.match(refusal, {
@@ -84,9 +79,7 @@ export const refusals: Readonly<Record<number, (reply: unknown) => ApiKeyErrorRe
   500: (reply) => (Option.exists(readRefusal(reply), namesCredential) ? rejected : undefined)
 }
 
-/** The same, for endpoints that name a key. */
-export const keyRefusals: typeof refusals = {
-  ...refusals,
-  // A 404 of a proxy says nothing of the key.
+/** Of an endpoint that names a key. A 404 of a proxy says nothing of it. */
+export const notFound: Errors = {
   404: (reply) => (Option.exists(readRefusal(reply), ({ own }) => own) ? new KeyNotFound() : undefined)
 }
