@@ -25,14 +25,11 @@ import * as WireValue from "../src/WireValue.ts"
 import { expectError, expectReason } from "./support.ts"
 
 /**
- * Checks that work over a large input ends soon: what is linear takes milliseconds, what is quadratic takes tens of
- * seconds. The two are so far apart that a busy machine does not matter.
+ * Works over a large input: what is linear takes milliseconds, and what is quadratic longer than the time-out of a test. The
+ * two are so far apart that a busy machine does not matter.
  */
 const assertLinear = (work: (size: number) => () => unknown) => {
-  const run = work(200_000)
-  const from = performance.now()
-  run()
-  assert.isBelow(performance.now() - from, 2_000)
+  work(200_000)()
 }
 
 describe("freeText", () => {
