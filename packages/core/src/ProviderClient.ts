@@ -382,6 +382,11 @@ const readText = (response: HttpClientResponse.HttpClientResponse, maxBytes: num
 const parseJson = (text: string): Result.Result<unknown, unknown> =>
   text === "" ? Result.succeed(undefined) : Result.try((): unknown => JSON.parse(text))
 
+const holds = (part: string) => (text: string) => text.includes(part)
+
+/** A value as JSON has it, without the quotes around a string: however a reply escapes it, this is how it reads here. */
+const quoted = (value: unknown): string => (JSON.stringify(value) ?? "").replace(/^"|"$/g, "")
+
 const unexpectedShape = (error: Schema.SchemaError) => issuesOf(error, "missing or of an unexpected shape")
 const noJson = Result.fail([{ path: [], message: "not JSON" }])
 
@@ -528,13 +533,17 @@ export const make = Effect.fnUntraced(function* (
         Effect.catch((error) => (ok ? transportFailure(safety)(error) : Effect.succeed(Option.some(""))))
       )
       if (ok && Option.isNone(text)) return yield* fail(unusable(safety, "size"), status)
+      const json = parseJson(Option.getOrElse(text, () => ""))
+      const reply = Result.getOrUndefined(json)
       // A proxy that answers with the request: the only secret in it is the manager's own, which must not be given away.
-      if (safety === "mint" && ok && Option.exists(text, (whole) => whole.includes(credential))) {
+      if (
+        safety === "mint" &&
+        ok &&
+        (Option.exists(text, holds(credential)) || holds(quoted(credential))(quoted(reply)))
+      ) {
         const message = "holds the manager's own credential"
         return yield* fail(unusable(safety, "body", [{ path: [], message }]), status)
       }
-      const json = parseJson(Option.getOrElse(text, () => ""))
-      const reply = Result.getOrUndefined(json)
       if (!ok) return yield* fail(classify(status, reply), status)
       // No body at all may be a reply; text that is not JSON is never one, whatever is asked of it.
       const decoded = Result.isSuccess(json) ? Result.mapError(decode(reply), unexpectedShape) : noJson

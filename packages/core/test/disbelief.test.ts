@@ -48,7 +48,8 @@ describe("a mint's reply that holds the manager's own credential", () => {
   for (const [what, body] of [
     ["as the new secret", JSON.stringify({ secret: manager })],
     ["beside another secret", JSON.stringify({ secret: "api_test_new", headers: { "x-acme-key": manager } })],
-    ["in text", `x-acme-key: ${manager}`]
+    ["in text", `x-acme-key: ${manager}`],
+    ["escaped", JSON.stringify({ secret: manager }).replace("api_test", "\\u0061pi\\u005ftest")]
   ] as const) {
     it.effect(`is not believed: ${what}`, () =>
       Effect.gen(function* () {

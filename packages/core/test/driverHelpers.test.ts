@@ -580,6 +580,12 @@ describe("WireValue", () => {
     }
   })
 
+  it("objectsIn: every object, four levels deep and no deeper, and lists are looked into", () => {
+    assert.deepStrictEqual(WireValue.objectsIn([{ a: 1 }, [{ b: 2 }], "c", null]), [{ a: 1 }, { b: 2 }])
+    assert.lengthOf(WireValue.objectsIn({ a: { b: { c: { d: { e: {} } } } } }), 5)
+    for (const none of [undefined, null, "a", 1, [], [[]]]) assert.deepStrictEqual(WireValue.objectsIn(none), [])
+  })
+
   it("readStrings: an empty list is a list, and one that holds anything but strings is none", () => {
     assert.deepStrictEqual(WireValue.readStrings([]), Option.some([]))
     assert.deepStrictEqual(WireValue.readStrings(["a", ""]), Option.some(["a", ""]))

@@ -194,11 +194,17 @@ const readText: Reader<string> = Option.liftPredicate(Predicate.isString)
 /** A switch that is shown as not set is off. */
 const readSwitch: Reader<boolean> = (value) => (value === null ? Option.some(false) : WireValue.readBoolean(value))
 
+const readCount: Reader<number> = (value) => Option.filter(WireValue.readNumber(value), Number.isSafeInteger)
+
 /** The id of a pool; `0` is taken for none. */
 const readPool: Reader<number | null> = (value) =>
-  Option.map(orNull(WireValue.readNumber)(value), (id) => (id === 0 ? null : id))
+  Option.map(
+    Option.filter(orNull(readCount)(value), (id) => id === null || id >= 0),
+    (id) => (id === 0 ? null : id)
+  )
 
-const readCount: Reader<number> = (value) => Option.filter(WireValue.readNumber(value), Number.isSafeInteger)
+const readEndpoints: Reader<ReadonlyArray<string>> = (value) =>
+  Option.filter(WireValue.readStrings(value), (endpoints) => !endpoints.includes(""))
 
 const readKey = (given: unknown): MailerPatchKey => {
   const row = WireValue.readObject(given)
@@ -236,7 +242,7 @@ const readKey = (given: unknown): MailerPatchKey => {
     auditEmail: read("auditEmail", orNull(readText), "audit_email"),
     bounceNotifications: read("bounceNotifications", orNull(readText), "bounce_notifications"),
     status: Option.getOrElse(read("status", WireValue.readString, "status"), () => unknownStatus),
-    endpoints: read("endpoints", WireValue.readStrings, "endpoints"),
+    endpoints: read("endpoints", readEndpoints, "endpoints"),
     sendingStatus: Option.fromNullOr(row.sending_status ?? null),
     unreadable
   }

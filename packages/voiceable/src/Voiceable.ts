@@ -247,9 +247,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
         yield* client.update(id, { ...(name === undefined ? {} : { name }), ...toFields(restrictions) })
       )
       const missing = tookAlong(before, asked, after)
-      if (missing.length === 0) return after
-      const applied = [...(name === undefined ? [] : ["name"]), ...Object.keys(restrictions)]
-      return yield* fail(new PartiallyApplied({ applied, missing }))
+      return missing.length === 0 ? after : yield* fail(new PartiallyApplied({ applied: [], missing }))
     }),
     remove,
     get: (id) => Effect.map(client.get(id), toRecord),
