@@ -19,22 +19,27 @@ const strangers = {
   voiceable: VoiceableSandbox.VoiceableSandbox.use(({ addKey }) => Effect.map(addKey(), ({ keyValue }) => keyValue))
 }
 
+/** Voiceable's reply to a deletion proves nothing: the key is looked for as well. */
+const requests = { jetemail: 1, smtp2go: 1, voiceable: 2 } as const
+
 const revoked = { jetemail: "disabled", smtp2go: "disabled", voiceable: "deleted" } as const
 
 describe("a leaked string", () => {
   for (const vendor of names) {
-    it.effect(`${vendor}: is found by its hash and ${revoked[vendor]}, in one request, and its tenant is named`, () =>
-      Effect.gen(function* () {
-        yield* signUp("acme")
-        const { key } = yield* storedKey("acme")
-        const before = yield* requestsAt(vendor)
-        assert.deepStrictEqual(yield* shutOff(found(key.secret)), {
-          outcome: revoked[vendor],
-          tenant: Option.some("acme")
-        })
-        assert.isFalse(yield* isLive(vendor, key.secret))
-        assert.strictEqual((yield* requestsAt(vendor)) - before, 1)
-      }).pipe(Effect.provide([at(vendor), stores]))
+    it.effect(
+      `${vendor}: is found by its hash and ${revoked[vendor]}, with ${requests[vendor]} sent, and its tenant is named`,
+      () =>
+        Effect.gen(function* () {
+          yield* signUp("acme")
+          const { key } = yield* storedKey("acme")
+          const before = yield* requestsAt(vendor)
+          assert.deepStrictEqual(yield* shutOff(found(key.secret)), {
+            outcome: revoked[vendor],
+            tenant: Option.some("acme")
+          })
+          assert.isFalse(yield* isLive(vendor, key.secret))
+          assert.strictEqual((yield* requestsAt(vendor)) - before, requests[vendor])
+        }).pipe(Effect.provide([at(vendor), stores]))
     )
   }
 

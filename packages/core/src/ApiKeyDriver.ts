@@ -97,7 +97,7 @@ export interface PatchSpec {
  */
 export interface Minted {
   readonly address: string
-  /** Empty where the reply names the new key and not its secret: core shuts such a key off, for nobody can hold it. */
+  /** Empty where the reply names the new key and not its secret: the end is then `OutcomeUnknown`, with the key's handle. */
   readonly secret: string
   /** What the vendor's reply shows of the new key, to be held against what was asked. */
   readonly echo?: KeyRecord

@@ -1,6 +1,6 @@
 import { inspect } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
-import type { ApiKeyError, KeySpec, ReasonTag } from "@effect-api-keys/core"
+import type { ApiKeyError, IssuedKey, KeySpec, ReasonTag } from "@effect-api-keys/core"
 import { ApiKeyService, KeyRef } from "@effect-api-keys/core"
 import { HttpFaults } from "@effect-api-keys/core/testing"
 import * as JetEmail from "@effect-api-keys/jetemail"
@@ -48,6 +48,12 @@ const expectReason = <A>(effect: Effect.Effect<A, ApiKeyError>, tag: ReasonTag) 
     assert.strictEqual(error.reason._tag, tag, error.message)
     return error
   })
+
+/** Keeps what is delivered. */
+const vault = () => {
+  const delivered: Array<IssuedKey> = []
+  return { delivered, deliver: (key: IssuedKey) => Effect.sync(() => void delivered.push(key)) }
+}
 
 describe("what is sent", () => {
   it.effect("every restriction of a new key is said, open ones too", () =>
@@ -313,6 +319,74 @@ describe("what is read", () => {
     }).pipe(Effect.provide(withSandbox()))
   )
 
+  it.effect("a name that looks like a token is none: a reply that shows only the name is OutcomeUnknown", () =>
+    Effect.gen(function* () {
+      const { faults, keys, sandbox } = yield* setup
+      const { deliver, delivered } = vault()
+      const name = "transactional_abcdef12"
+      const token = "transactional_api_test_salvaged_1"
+      const before = (yield* faults.attempts).length
+      const replies = [
+        { name },
+        { success: true, data: { name } },
+        { success: true, message: name, key: { name, label: name } },
+        [name]
+      ]
+      for (const reply of replies) {
+        yield* faults.inject({ status: 200, body: JSON.stringify(reply) }, { method: "POST" })
+        const error = yield* expectReason(keys.create({ ...spec, name }, { deliver }), "OutcomeUnknown")
+        assert(error.reason._tag === "OutcomeUnknown" && error.reason.problem === "reply")
+      }
+      // In a reply that was cut off too.
+      yield* faults.inject({ status: 200, body: `{"api_token":"${name}","na` }, { method: "POST" })
+      yield* expectReason(keys.create({ ...spec, name }, { deliver }), "OutcomeUnknown")
+      assert.lengthOf(delivered, 0)
+      // Nothing was shut off for it either.
+      assert.deepStrictEqual(
+        (yield* faults.attempts).slice(before).map(({ method }) => method),
+        [...replies, "cut off"].map(() => "POST")
+      )
+      assert.deepStrictEqual(yield* sandbox.keys, [])
+      // The token beside it is found.
+      yield* faults.inject({ status: 200, body: JSON.stringify({ name, value: token }) }, { method: "POST" })
+      const key = yield* keys.create({ ...spec, name }, { deliver })
+      assert.strictEqual(Redacted.value(key.secret), token)
+    }).pipe(Effect.provide(withSandbox()))
+  )
+
+  it.effect(
+    "the manager's own credential in a reply to a mint is never delivered, and nothing is shut off for it",
+    () =>
+      Effect.gen(function* () {
+        const { faults, keys, sandbox } = yield* setup
+        const { deliver, delivered } = vault()
+        const own = Redacted.value(sandbox.credential)
+        const old = yield* keys.create(spec)
+        const before = (yield* faults.attempts).length
+        const replies = [
+          { success: true, api_token: own },
+          { success: true, api_token: `${own}_and_more` },
+          { success: true, api_token: "transactional_api_test_1234567", note: own },
+          { headers: { authorization: `Bearer ${own}` }, data: "transactional_api_test_1234567" }
+        ].map((reply) => JSON.stringify(reply))
+        for (const body of [...replies, `{"api_token":"${own}","na`]) {
+          const calls: ReadonlyArray<Effect.Effect<unknown, ApiKeyError>> = [
+            keys.create(spec, { deliver }),
+            keys.rotate(old.ref, { deliver })
+          ]
+          for (const call of calls) {
+            yield* faults.inject({ status: 200, body }, { method: "POST" })
+            const error = yield* expectReason(call, "OutcomeUnknown")
+            assert(error.reason._tag === "OutcomeUnknown" && error.reason.problem === "reply")
+            assert.notInclude(`${inspect(error, { depth: 9 })}${JSON.stringify(error)}`, own)
+          }
+        }
+        assert.lengthOf(delivered, 0)
+        assert.isTrue((yield* faults.attempts).slice(before).every(({ method }) => method === "POST"))
+        assert.isTrue(yield* sandbox.isLive(Redacted.value(old.secret)))
+      }).pipe(Effect.provide(withSandbox({ rateLimit: false })))
+  )
+
   it.effect("a token is delivered whatever it looks like: it is the only copy", () =>
     Effect.gen(function* () {
       const { faults, keys } = yield* setup
@@ -372,6 +446,73 @@ describe("what is read", () => {
         yield* faults.inject({ status: 200, body }, { method: "PATCH" })
         yield* expectReason(keys.disable(ref), "UnexpectedResponse")
       }
+    }).pipe(Effect.provide(withSandbox()))
+  )
+})
+
+describe("a 404", () => {
+  const foreign: Record<string, string> = {
+    "a proxy's page": "<html>Not Found</html>",
+    nothing: "",
+    "an empty object": "{}",
+    "an error of a gateway": `{"error":"Not Found"}`,
+    "an error without words": `{"success":false}`,
+    "an error that is no text": `{"success":false,"error":{"code":404}}`,
+    "a success": `{"success":true,"error":"Not Found"}`,
+    "another service's": `{"message":"Not Found"}`,
+    "a list": `[{"success":false,"error":"Not Found"}]`
+  }
+  for (const [what, body] of Object.entries(foreign)) {
+    it.effect(`that is not the vendor's own says nothing of the key: ${what}`, () =>
+      Effect.gen(function* () {
+        const { faults, keys, sandbox } = yield* setup
+        const { deliver, delivered } = vault()
+        const { ref, secret } = yield* keys.create(spec)
+        const calls: ReadonlyArray<readonly [string, Effect.Effect<unknown, ApiKeyError>]> = [
+          ["PATCH", keys.patch(ref, { quota: 5 })],
+          ["PATCH", keys.disable(ref)],
+          ["PATCH", keys.enable(ref)],
+          ["PATCH", keys.revoke(ref)],
+          ["DELETE", keys.delete(ref)],
+          ["POST", keys.rotate(ref, { deliver })],
+          ["GET", keys.get(ref)]
+        ]
+        for (const [method, call] of calls) {
+          yield* faults.inject({ status: 404, body }, { method })
+          const error = yield* expectReason(call, "InvalidRequest")
+          assert.deepStrictEqual([error.http?.method, error.http?.status], [method, 404])
+        }
+        assert.lengthOf(delivered, 0)
+        assert.isTrue(yield* sandbox.isLive(Redacted.value(secret)))
+      }).pipe(Effect.provide(withSandbox()))
+    )
+
+    it.effect(`that is not the vendor's own does not make the repeat of a lost deletion a success: ${what}`, () =>
+      Effect.gen(function* () {
+        const { faults, keys, sandbox } = yield* setup
+        const { ref, secret } = yield* keys.create(spec)
+        for (const lost of ["reset", { status: 502, body: "<html>Bad Gateway</html>" }] as const) {
+          yield* faults.inject(lost, { method: "DELETE" })
+          yield* faults.inject({ status: 404, body }, { method: "DELETE" })
+          yield* expectReason(keys.delete(ref), "InvalidRequest")
+        }
+        assert.isTrue(yield* sandbox.isLive(Redacted.value(secret)))
+      }).pipe(Effect.provide(withSandbox()))
+    )
+  }
+
+  it.effect("of the vendor is KeyNotFound, and on the repeat of a lost deletion a success", () =>
+    Effect.gen(function* () {
+      const { faults, keys, sandbox } = yield* setup
+      const ref = keys.ref(Redacted.make("transactional_api_test_foreign"))
+      yield* expectReason(keys.patch(ref, { quota: 5 }), "KeyNotFound")
+      yield* expectReason(keys.disable(ref), "KeyNotFound")
+      yield* expectReason(keys.rotate(ref), "KeyNotFound")
+      yield* expectReason(keys.delete(ref), "KeyNotFound")
+      const key = yield* keys.create(spec)
+      yield* faults.inject("resetAfterCommit", { method: "DELETE" })
+      yield* keys.delete(key.ref)
+      assert.isFalse(yield* sandbox.isLive(Redacted.value(key.secret)))
     }).pipe(Effect.provide(withSandbox()))
   )
 })

@@ -288,7 +288,9 @@ export const make = Effect.fnUntraced(function* (options: Options) {
       ({ send }) => ({
         options: { status },
         send: Effect.map(send, (key): ApiKeyDriver.Minted => {
-          const secret = Option.match(key.key, { onNone: () => "", onSome: Redacted.value })
+          const shown = Option.match(key.key, { onNone: () => "", onSome: Redacted.value })
+          // A name may look like a key; a reply that has it in the key's place holds none.
+          const secret = shown === name ? "" : shown
           return { address: secret, secret, echo: toRecord(key, secret) }
         })
       })

@@ -348,7 +348,7 @@ export const readNewKey = (reply: typeof NewKeyReply.Type): MailerPatchKey => fi
  * @category replies
  */
 export const salvageKey = (reply: unknown, sent: typeof AddRequest.Type): Option.Option<typeof NewKeyReply.Type> => {
-  if (Option.isSome(readRefusal(reply))) return Option.none()
+  if ([reply, ...WireValue.objectsIn(reply)].some((part) => Option.isSome(readRefusal(part)))) return Option.none()
   const candidates = Predicate.isString(reply)
     ? Array.from(reply.matchAll(/"api_key"\s{0,8}:\s{0,8}"([^"\\]{1,512})"/g), ([, key = ""]) => key)
     : WireValue.objectsIn(reply).flatMap(({ api_key }) => (Predicate.isString(api_key) ? [api_key] : []))

@@ -17,6 +17,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
@@ -301,13 +302,14 @@ describe("what is sent", () => {
         [Effect.asVoid(Stream.runDrain(keys.list())), "POST view", {}],
         [Effect.asVoid(Stream.runDrain(keys.list({ name: "acme" }))), "POST view", {}],
         [Effect.asVoid(keys.revoke(ref)), "PATCH edit", { id, status: "blocked" }],
-        [keys.delete(ref), "POST remove", { id }]
+        [keys.delete(ref), "POST remove, POST view", { id }]
       ] as const
-      for (const [step, call, body] of steps) {
+      for (const [step, calls, body] of steps) {
+        const before = (yield* sandbox.requests).length
         yield* step
-        const all = yield* sandbox.requests
-        assert.strictEqual(callsOf(all).at(-1), call)
-        assert.deepStrictEqual(all.at(-1)?.body, body)
+        const sent = (yield* sandbox.requests).slice(before)
+        assert.strictEqual(callsOf(sent).join(", "), calls)
+        for (const request of sent) assert.deepStrictEqual(request.body, body)
       }
       for (const { credentials, headers } of yield* sandbox.requests) {
         assert.deepStrictEqual(credentials, ["header"], "the credential travels in its header alone")
@@ -532,6 +534,14 @@ describe("limits and hostile input", () => {
     ["options.smtp2go.bounceNotifications", { options: { smtp2go: { bounceNotifications: "to" } } }],
     ["options.smtp2go.bounceNotifications", { options: { smtp2go: { bounceNotifications: "" } } }],
     ["options.smtp2go.bounceNotifications", { options: { smtp2go: { bounceNotifications: "Drop" } } }],
+    ["options.smtp2go.auditEmail", { options: { smtp2go: { auditEmail: "Audit@acme.example" } } }],
+    ["options.smtp2go.auditEmail", { options: { smtp2go: { auditEmail: "a..b@acme.example" } } }],
+    ["options.smtp2go.auditEmail", { options: { smtp2go: { auditEmail: "audit@192.0.2.1" } } }],
+    ["options.smtp2go.bounceNotifications", { options: { smtp2go: { bounceNotifications: "A@acme.example" } } }],
+    ["options.smtp2go.feedbackHtml", { options: { smtp2go: { feedbackHtml: "two\r\nlines" } } }],
+    ["options.smtp2go.feedbackText", { options: { smtp2go: { feedbackText: "%%first name%%" } } }],
+    ["options.smtp2go", { options: { smtp2go: new Map([["archiveEnabled", true]]) } }],
+    ["options.smtp2go", { options: { smtp2go: new Set(["archiveEnabled"]) } }],
     ["options.smtp2go.status", { options: { smtp2go: { status: "suspended" } } }],
     ["options.smtp2go.status", { options: { smtp2go: { status: "active" } } }],
     ["options.smtp2go.ippool", { options: { smtp2go: { ippool: 1234 } } }],
@@ -738,7 +748,12 @@ describe("what is read", () => {
         ["allowed", null, "active"],
         ["allowed", "allowed", "active"],
         ["allowed", "blocked", "suspended"],
-        ["allowed", "Suspended for misuse", "suspended"],
+        ["allowed", "suspended", "suspended"],
+        // Its values are not documented: what else it says is shown, and taken for nothing.
+        ["allowed", "Suspended for misuse", "active"],
+        ["allowed", "Blocked", "active"],
+        ["allowed", "unblocked", "active"],
+        ["allowed", "not suspended", "active"],
         ["blocked", "blocked", "disabled"],
         ["blocked", undefined, "disabled"],
         ["sandbox", "blocked", "sandbox"],
@@ -797,7 +812,12 @@ describe("what is read", () => {
       const { faults, keys } = yield* setup
       const key = "api-api_test_salvaged000000000000000"
       assert.lengthOf(key, 36)
-      for (const body of [{ data: { key: { value: key } } }, { result: [key] }, key]) {
+      for (const body of [
+        { data: { key: { api_key: key } } },
+        { result: [{ api_key: key }] },
+        { api_key: key, description: "acme" },
+        { data: [{ description: "acme" }, { api_key: key }] }
+      ]) {
         yield* faults.inject({ status: 200, body: JSON.stringify(body) }, { url: "/add" })
         const created = yield* keys.create(spec, { deliver: () => Effect.void })
         assert.strictEqual(Redacted.value(created.secret), key)
@@ -827,7 +847,12 @@ describe("what is read", () => {
         { data: [{ api_key: "api-api_test_000" }] },
         { data: [{ api_key: null, username: "api-api_test_000" }] },
         { data: [{ api_key: key }, { api_key: `${key.slice(0, -1)}1` }] },
-        [key, `${key.slice(0, -1)}1`],
+        [{ api_key: key }, { api_key: `${key.slice(0, -1)}1` }],
+        // By no name, or by another, it may be anything.
+        key,
+        [key],
+        { data: { key: { value: key } } },
+        { data: [{ id: key, "x-smtp2go-api-key": key }] },
         { data: { error: "no", error_code: "E_ApiResponseCodes.API_EXCEPTION", api_key: key } },
         { error: "no", api_key: key },
         { data: [{ key: key.slice(0, -1) }] },
@@ -846,6 +871,190 @@ describe("what is read", () => {
       ]) {
         yield* faults.inject({ status: 200, body }, { url: "/add" })
         yield* expectReason(keys.create(spec), "OutcomeUnknown")
+      }
+    }).pipe(Effect.provide(withoutLimits()))
+  )
+
+  it.effect("a name that looks like a key is not taken for one, wherever the reply repeats it", () =>
+    Effect.gen(function* () {
+      const { faults, keys, sandbox } = yield* setup
+      const name = "api-api_test_named000000000000000000"
+      const real = "api-api_test_salvaged000000000000000"
+      assert.lengthOf(name, 36)
+      const named: KeySpec = { ...spec, name, options: { smtp2go: { feedbackText: name } } }
+      const delivered: Array<string> = []
+      const deliver = (key: IssuedKey) => Effect.sync(() => void delivered.push(Redacted.value(key.secret)))
+      const before = (yield* sandbox.requests).length
+      for (const body of [
+        JSON.stringify({ result: { description: name } }),
+        JSON.stringify({ result: { api_key: name, description: name } }),
+        JSON.stringify({ data: { key: { api_key: name } } }),
+        JSON.stringify({ name, data: [name] }),
+        JSON.stringify(name),
+        `{"data":[{"description":"${name}","feedb`,
+        `{"data":[{"api_key":"${name}","descr`
+      ]) {
+        yield* faults.inject({ status: 200, body }, { url: "/add" })
+        yield* expectReason(keys.create(named, { deliver }), "OutcomeUnknown")
+      }
+      assert.deepStrictEqual(delivered, [])
+      assert.lengthOf(yield* sandbox.requests, before, "nothing is removed by that name")
+      for (const body of [
+        JSON.stringify({ request: { description: name, api_key: name }, result: { api_key: real } }),
+        `{"data":[{"description":"${name}","api_key":"${real}","feedb`
+      ]) {
+        yield* faults.inject({ status: 200, body }, { url: "/add" })
+        yield* keys.create(named, { deliver })
+      }
+      assert.deepStrictEqual(delivered, [real, real])
+    }).pipe(Effect.provide(withoutLimits()))
+  )
+
+  it.effect("a list, or a look, at what is no reply of keys: UnexpectedResponse", () =>
+    Effect.gen(function* () {
+      const { client, faults, keys } = yield* setup
+      const { ref } = yield* keys.create(spec)
+      const error = { error: "no", error_code: "E_ApiResponseCodes.API_EXCEPTION" }
+      for (const reply of [
+        {},
+        { data: {} },
+        { data: null },
+        { data: "x" },
+        { data: { status: "allowed" } },
+        { data: { success: true } },
+        { data: { data: {} } },
+        { data: error },
+        { data: [error] },
+        { data: [{ data: error }] },
+        { data: [{ api_key: secretOf({ ref }) }, error] },
+        { data: [{ api_key: secretOf({ ref }), ...error }] },
+        error,
+        []
+      ]) {
+        yield* faults.inject({ status: 200, body: JSON.stringify(reply) }, { url: "/view", times: 3 })
+        const calls: ReadonlyArray<Effect.Effect<unknown, ApiKeyError>> = [
+          Stream.runDrain(keys.list()),
+          client.list(),
+          keys.get(ref)
+        ]
+        for (const call of calls) {
+          const { reason } = yield* expectReason(call, "UnexpectedResponse")
+          assert(reason._tag === "UnexpectedResponse" && reason.problem === "body", JSON.stringify(reply))
+        }
+      }
+    }).pipe(Effect.provide(withoutLimits()))
+  )
+
+  it.effect("a key is gone only where nothing is shown", () =>
+    Effect.gen(function* () {
+      const { faults, keys } = yield* setup
+      const { ref } = yield* keys.create(spec)
+      const username = "api-api_test_oth"
+      for (const [rows, tag] of [
+        [[], "KeyNotFound"],
+        [[{}], "UnexpectedResponse"],
+        [[null], "UnexpectedResponse"],
+        [[{ status: "allowed" }], "UnexpectedResponse"],
+        [[{ api_key: "****" }], "UnexpectedResponse"],
+        [[{ username }], "UnexpectedResponse"],
+        [[{ api_key: `${username}********************` }], "UnexpectedResponse"],
+        // The mask is the key's own; what stands beside it may be anything.
+        [
+          [{ api_key: `${username}********************`, username: secretOf({ ref }).slice(0, 16) }],
+          "UnexpectedResponse"
+        ],
+        [[{ username: `${secretOf({ ref }).slice(0, 15)}` }], "UnexpectedResponse"]
+      ] as const) {
+        yield* faults.inject({ status: 200, body: JSON.stringify({ data: rows }) }, { url: "/view" })
+        yield* expectReason(keys.get(ref), tag)
+      }
+    }).pipe(Effect.provide(withoutLimits()))
+  )
+
+  it.effect("a row with the key's mask is the key's, whatever username stands beside it", () =>
+    Effect.gen(function* () {
+      const { faults, keys } = yield* setup
+      const { handle, ref } = yield* keys.create(spec)
+      const mask = `${secretOf({ ref }).slice(0, 16)}********************`
+      for (const username of [
+        "api-api_test_oth",
+        "api-other",
+        "someone@acme.example",
+        "",
+        null,
+        7,
+        secretOf({ ref })
+      ]) {
+        const body = JSON.stringify({ data: [{ api_key: mask, username, description: "mine", status: "allowed" }] })
+        yield* faults.inject({ status: 200, body }, { url: "/view", times: 2 })
+        const shown = yield* keys.get(ref)
+        assert.deepStrictEqual([shown.handle, shown.name], [handle, Option.some("mine")])
+        const [listed] = yield* Stream.runCollect(keys.list())
+        assert.strictEqual(listed?.handle, handle)
+        yield* faults.inject({ status: 200, body }, { method: "PATCH" })
+        yield* keys.enable(ref)
+      }
+    }).pipe(Effect.provide(withoutLimits()))
+  )
+
+  it.effect("no handle is longer than a username, or shows more", () =>
+    Effect.gen(function* () {
+      const { client, faults, keys } = yield* setup
+      const secret = "api-api_test_whole000000000000000000"
+      const rows: ReadonlyArray<readonly [Row, string]> = [
+        [{ api_key: secret }, "api-api_test_who"],
+        [{ api_key: secret, username: "x".repeat(99) }, "api-api_test_who"],
+        [{ api_key: `${secret.slice(0, 30)}******` }, "api-api_test_who"],
+        [{ username: "api-api_test_who" }, "api-api_test_who"],
+        [{ username: secret }, "api-masked"],
+        [{ username: `${secret.slice(0, 16)}…` }, "api-masked"],
+        [{ username: secret.slice(4) }, "api-masked"],
+        [{ username: "api-api_test_w" }, "api-masked"],
+        [{ username: "api-api_test_w\u001b[" }, "api-masked"],
+        [{ username: "someone@acme.exa" }, "api-masked"],
+        [{ api_key: secret.slice(0, 31) }, "api-masked"],
+        [{ api_key: `****${secret.slice(4)}` }, "api-masked"],
+        [{ api_key: `${secret.slice(0, 12)}****` }, "api-masked"],
+        [{ api_key: `${secret} ` }, "api-masked"],
+        [{ api_key: { value: secret }, username: [secret] }, "api-masked"],
+        [{ id: secret, description: "acme" }, "api-masked"]
+      ]
+      const body = JSON.stringify({ data: rows.map(([row]) => row) })
+      yield* faults.inject({ status: 200, body }, { url: "/view", times: 2 })
+      const listed = yield* Stream.runCollect(keys.list())
+      assert.deepStrictEqual(
+        listed.map(({ handle }) => handle),
+        rows.map(([, handle]) => handle)
+      )
+      for (const { username } of yield* client.list()) {
+        assert.isTrue(Option.isNone(username) || username.value.length === 16)
+      }
+      assert.deepStrictEqual(
+        listed.filter(({ ref }) => Option.isSome(ref)).map(({ handle }) => handle),
+        ["api-api_test_who", "api-api_test_who"]
+      )
+    }).pipe(Effect.provide(withSandbox()))
+  )
+
+  it.effect("what the vendor says of sending is shown where it is plain", () =>
+    Effect.gen(function* () {
+      const { faults, keys } = yield* setup
+      const { ref } = yield* keys.create(spec)
+      for (const [sending_status, shown] of [
+        ["blocked", "blocked"],
+        ["x".repeat(64), "x".repeat(64)],
+        [7, 7],
+        [false, false],
+        ["x".repeat(65), undefined],
+        [null, undefined],
+        [["blocked"], undefined],
+        [{ blocked: true }, undefined]
+      ] as const) {
+        const row = { api_key: secretOf({ ref }), status: "allowed", sending_status }
+        yield* faults.inject({ status: 200, body: JSON.stringify({ data: [row] }) }, { url: "/view" })
+        const { options, status } = yield* keys.get(ref)
+        assert.deepStrictEqual(options.sendingStatus, shown)
+        assert.strictEqual(status, sending_status === "blocked" ? "suspended" : "active")
       }
     }).pipe(Effect.provide(withoutLimits()))
   )
@@ -1153,6 +1362,95 @@ describe("refusals", () => {
     }).pipe(Effect.provide(withSandbox()))
   )
 
+  it.effect("a 403 and a 500 are of the credential only where they speak of it", () =>
+    Effect.gen(function* () {
+      const { faults, keys } = yield* setup
+      const { ref } = yield* keys.create(spec)
+      const exception = "E_ApiResponseCodes.API_EXCEPTION"
+      const passed = "An API User matching the passed 'api_key' was not found"
+      const cases: ReadonlyArray<readonly [status: number, Row, edit: ReasonTag, add: ReasonTag]> = [
+        [403, { error: "Invalid credentials", error_code: exception }, "AuthenticationFailed", "AuthenticationFailed"],
+        [403, { error: passed }, "AuthenticationFailed", "AuthenticationFailed"],
+        [403, { error: "The API key does not exist", error_code: exception }, "PermissionDenied", "PermissionDenied"],
+        [403, { error: "API key limit reached", error_code: exception }, "PermissionDenied", "PermissionDenied"],
+        [403, { error: "no", error_code: exception }, "PermissionDenied", "PermissionDenied"],
+        [403, { error: "Invalid credentials" }, "PermissionDenied", "PermissionDenied"],
+        [500, { error: passed }, "AuthenticationFailed", "AuthenticationFailed"],
+        [
+          500,
+          { error: "the 'api_key' could not be stored", error_code: exception },
+          "ProviderUnavailable",
+          "OutcomeUnknown"
+        ],
+        [500, { error: "Invalid credentials", error_code: exception }, "ProviderUnavailable", "OutcomeUnknown"],
+        [500, { error: "API key", error_code: exception }, "ProviderUnavailable", "OutcomeUnknown"]
+      ]
+      for (const [status, error, edit, add] of cases) {
+        for (const enclose of Object.values(shapes)) {
+          yield* faults.inject({ status, body: enclose(error) }, { method: "PATCH" })
+          yield* expectReason(keys.patch(ref, { name: "acme 2" }), edit)
+          yield* faults.inject({ status, body: enclose(error) }, { url: "/add" })
+          yield* expectReason(keys.create(spec), add)
+        }
+      }
+    }).pipe(Effect.provide(withoutLimits({ retry: false })))
+  )
+
+  for (const [what, reply] of [
+    ["JSON of a framework", { error: "Not Found" }],
+    ["JSON of another framework", { statusCode: 404, error: "Not Found", message: "Cannot POST /v3/api_keys" }],
+    ["JSON with a code of its own", { error: "Not Found", error_code: "not_found" }],
+    ["JSON within data", { data: { error: "Not Found" } }],
+    ["JSON with a number for a request's id", { request_id: 7, error: "Not Found" }],
+    ["JSON with nothing but a request's id", { request_id: "1" }],
+    ["JSON that is none of ours", { message: "no Route matched with those values" }],
+    ["a page", "<html></html>"]
+  ] as const) {
+    it.effect(`a 404 that is ${what} says nothing of the key`, () =>
+      Effect.gen(function* () {
+        const { client, faults, keys, sandbox } = yield* setup
+        const { ref, secret } = yield* keys.create(spec)
+        const calls: ReadonlyArray<Effect.Effect<unknown, ApiKeyError>> = [
+          keys.patch(ref, { name: "acme 2" }),
+          keys.disable(ref),
+          keys.enable(ref),
+          keys.revoke(ref),
+          keys.get(ref),
+          keys.delete(ref),
+          keys.rotate(ref),
+          client.view(secret),
+          client.remove(secret),
+          Stream.runDrain(keys.list())
+        ]
+        for (const call of calls) {
+          yield* faults.inject({ status: 404, body: JSON.stringify(reply) })
+          yield* expectReason(call, "InvalidRequest")
+        }
+        assert.isTrue(yield* sandbox.isLive(Redacted.value(secret)))
+      }).pipe(Effect.provide(withoutLimits({ retry: false })))
+    )
+  }
+
+  it.effect("the vendor's own 404 is KeyNotFound, but of a list, which asks for no key", () =>
+    Effect.gen(function* () {
+      const { faults, keys } = yield* setup
+      const { ref } = yield* keys.create(spec)
+      for (const body of [
+        nested({ error: "no" }),
+        flat({ error: "no" }),
+        JSON.stringify({ data: { error_code: "E_ApiResponseCodes.NOT_FOUND" } }),
+        JSON.stringify({ error_code: "E_ApiResponseCodes.NOT_FOUND" })
+      ]) {
+        for (const call of [keys.get(ref), keys.disable(ref), keys.delete(ref)]) {
+          yield* faults.inject({ status: 404, body })
+          yield* expectReason(Effect.asVoid<unknown, ApiKeyError, never>(call), "KeyNotFound")
+        }
+        yield* faults.inject({ status: 404, body })
+        yield* expectReason(Stream.runDrain(keys.list()), "InvalidRequest")
+      }
+    }).pipe(Effect.provide(withoutLimits()))
+  )
+
   it.effect("a 400 is of the credential only where it speaks of it", () =>
     Effect.gen(function* () {
       const { faults, keys } = yield* setup
@@ -1164,12 +1462,20 @@ describe("refusals", () => {
         [{ error: "Invalid credentials", error_code: exception }, "AuthenticationFailed"],
         [{ error: "Authentication failed", error_code: "API_EXCEPTION" }, "AuthenticationFailed"],
         [{ error_code: exception }, "AuthenticationFailed"],
-        [{ error: "no API User matches the 'api_key'", error_code: "other" }, "AuthenticationFailed"],
+        [{ error: "An API User matching the passed 'api_key' was not found", error_code: "x" }, "AuthenticationFailed"],
+        [{ error: "no API User matches the 'api_key'", error_code: "other" }, "InvalidRequest"],
         [
           { error: "x", error_code: invalid, field_validation_errors: { fieldname: "api_key" } },
           "AuthenticationFailed"
         ],
+        // What may as well be said of the key that the request names, or of how many there are.
         [{ error: "No API key matches the passed id", error_code: exception }, "InvalidRequest"],
+        [{ error: "API key not found", error_code: exception }, "InvalidRequest"],
+        [{ error: "The API key does not exist", error_code: exception }, "InvalidRequest"],
+        [{ error: "The limit of API keys is reached", error_code: exception }, "InvalidRequest"],
+        [{ error: "The maximum number of API keys is reached", error_code: exception }, "InvalidRequest"],
+        [{ error: "The specified API key is invalid", error_code: exception }, "InvalidRequest"],
+        [{ error: "The requested API key is invalid", error_code: exception }, "InvalidRequest"],
         [{ error: "The endpoints are not known", error_code: exception }, "InvalidRequest"],
         [{ error: "The API key is invalid", error_code: invalid }, "InvalidRequest"],
         [
@@ -1241,7 +1547,35 @@ describe("a key that comes back other than asked", () => {
     "options.clickTrackingEnabled": { click_tracking_enabled: false },
     "options.archiveEnabled": { archive_enabled: false },
     "options.auditEmail": { audit_email: null },
-    "options.bounceNotifications": { bounce_notifications: "from" }
+    "options.bounceNotifications": { bounce_notifications: "from" },
+    // What is shown and cannot be read is not what was asked.
+    "name, a number": { description: 7 },
+    "scopes, a word": { endpoints: "*" },
+    "scopes, null": { endpoints: null },
+    "scopes, an empty list": { endpoints: [] },
+    "scopes, a list with null": { endpoints: ["/email/send", null] },
+    "scopes, an object": { endpoints: { 0: "/email/send" } },
+    "rate, on for no time": { custom_ratelimit_period: "0:00:00" },
+    "rate, on without a period": { custom_ratelimit_period: null },
+    "rate, on without a value": { custom_ratelimit_value: null },
+    "rate, on for nothing": { custom_ratelimit_value: 0 },
+    "rate, a fraction": { custom_ratelimit_value: 99.5 },
+    "rate, a switch that is null": { custom_rate_limit: null },
+    "rate, a switch that is no switch": { custom_rate_limit: "perhaps" },
+    "rate, two switches that disagree": { custom_ratelimit: false },
+    "rate, two values that disagree": { custom_rate_limit_value: 1000 },
+    "rate, two periods that disagree": { custom_rate_limit_period: "0:00:01" },
+    "options.status, a number": { status: 7 },
+    "options.ipPool, 0 for none": { ippool: 0 },
+    "options.ipPool, no number": { ippool: "a pool" },
+    "options.ipPool, two that disagree": { ip_pool: 1 },
+    "options.feedbackEnabled, null for off": { feedback_enabled: null },
+    "options.feedbackEnabled, no switch": { feedback_enabled: "perhaps" },
+    "options.feedbackHtml, a number": { feedback_html: 7 },
+    "options.feedbackText, a list": { feedback_text: [] },
+    "options.openTrackingEnabled, no switch": { open_tracking_enabled: {} },
+    "options.auditEmail, a list": { audit_email: ["audit@acme.example"] },
+    "options.bounceNotifications, a switch": { bounce_notifications: true }
   }
   for (const [name, change] of Object.entries(differences)) {
     const field = name.split(",")[0] ?? ""
@@ -1259,7 +1593,7 @@ describe("a key that comes back other than asked", () => {
         assert.notInclude(error.reason.applied, field)
         assert.deepStrictEqual(delivered, [])
         assert.lengthOf(yield* sandbox.keys, 1, "the manager's alone")
-        assert.deepStrictEqual(callsOf(yield* sandbox.requests), ["POST add", "POST remove"])
+        assert.deepStrictEqual(callsOf(yield* sandbox.requests), ["POST add", "POST remove", "POST view"])
       }).pipe(
         Effect.provide(withSandbox({ transformClient: rewriting(to("POST add"), (row) => ({ ...row, ...change })) }))
       )
@@ -1372,7 +1706,99 @@ describe("a key that comes back other than asked", () => {
     )
   )
 
-  it.effect("what is not shown, or shown as an empty list, is neither proven nor disproven", () =>
+  it.effect("one whose removal the vendor takes and does not carry out is blocked", () =>
+    Effect.gen(function* () {
+      const { keys, sandbox } = yield* setup
+      const error = yield* expectReason(keys.create(spec), "PartiallyApplied")
+      assert(error.reason._tag === "PartiallyApplied" && error.reason.revoked === true)
+      assert.strictEqual((yield* sandbox.keys)[1]?.status, "blocked")
+      assert.deepStrictEqual(callsOf(yield* sandbox.requests), ["POST add", "POST view", "PATCH edit"])
+    }).pipe(
+      Effect.provide(
+        withSandbox({
+          transformClient: both(
+            rewriting(to("POST add"), (row) => ({ ...row, endpoints: ["*"] })),
+            answering(to("POST remove"), 200, { success: true })
+          )
+        })
+      )
+    )
+  )
+
+  it.effect("where everything was asked for, what cannot be read is no less", () =>
+    Effect.gen(function* () {
+      const { keys, sandbox } = yield* setup
+      yield* keys.create({ name: "open", scopes: "any", rate: "unlimited" })
+      assert.lengthOf(yield* sandbox.keys, 2)
+      // A list was asked for, so it counts; the rate was not.
+      const error = yield* expectReason(keys.create({ name: "half", rate: "unlimited" }), "PartiallyApplied")
+      assert(error.reason._tag === "PartiallyApplied")
+      assert.deepStrictEqual(error.reason.missing, ["scopes"])
+      assert.lengthOf(yield* sandbox.keys, 2)
+    }).pipe(
+      Effect.provide(
+        withSandbox({
+          transformClient: rewriting(to("POST add"), (row) => ({
+            ...row,
+            endpoints: "*",
+            custom_rate_limit: true,
+            custom_ratelimit_value: null,
+            custom_ratelimit_period: null
+          }))
+        })
+      )
+    )
+  )
+
+  it.effect("a switch that is shown as null is off, as asked", () =>
+    Effect.gen(function* () {
+      const { keys } = yield* setup
+      const options = { smtp2go: { feedbackEnabled: false, openTrackingEnabled: false, archiveEnabled: false } }
+      const { ref } = yield* keys.create({ ...spec, options })
+      assert.strictEqual((yield* keys.patch(ref, { options }, { confirm: true })).proof, "confirmed")
+    }).pipe(
+      Effect.provide(
+        withSandbox({
+          transformClient: rewriting(
+            () => true,
+            (row) => ({ ...row, feedback_enabled: null, open_tracking_enabled: null, archive_enabled: 0, ippool: 0 })
+          )
+        })
+      )
+    )
+  )
+
+  it.effect("a patch whose echo cannot be read is PartiallyApplied too", () =>
+    Effect.gen(function* () {
+      const { keys } = yield* setup
+      const { ref } = yield* keys.create(spec)
+      const patches: ReadonlyArray<readonly [KeyPatch, string]> = [
+        [{ scopes: ["/stats/*"] }, "scopes"],
+        [{ rate: { max: 5, per: { days: 1 } } }, "rate"],
+        [{ options: { smtp2go: { ipPool: 7 } } }, "options.ipPool"]
+      ]
+      for (const [patch, field] of patches) {
+        const { reason } = yield* expectReason(keys.patch(ref, patch), "PartiallyApplied")
+        assert(reason._tag === "PartiallyApplied")
+        assert.deepStrictEqual(reason.missing, [field])
+      }
+    }).pipe(
+      Effect.provide(
+        withSandbox({
+          transformClient: rewriting(to("PATCH edit"), (row) => ({
+            ...row,
+            endpoints: null,
+            custom_rate_limit: true,
+            custom_ratelimit_period: "0:00:00",
+            ippool: 7,
+            ip_pool: 8
+          }))
+        })
+      )
+    )
+  )
+
+  it.effect("what is not shown is neither proven nor disproven", () =>
     Effect.gen(function* () {
       const { keys, sandbox } = yield* setup
       yield* keys.create(spec)
@@ -1380,7 +1806,7 @@ describe("a key that comes back other than asked", () => {
     }).pipe(
       Effect.provide(
         withSandbox({
-          transformClient: rewriting(to("POST add"), ({ api_key, status }) => ({ api_key, status, endpoints: [] }))
+          transformClient: rewriting(to("POST add"), ({ api_key, status }) => ({ api_key, status }))
         })
       )
     )
@@ -1484,6 +1910,39 @@ describe("states", () => {
       assert.strictEqual((yield* keys.get(ref)).status, "disabled")
     }).pipe(Effect.provide(withSandbox()))
   )
+
+  for (const [what, change] of [
+    ["no status", ({ status: _, ...row }: Row): Row => row],
+    ["a status that is none", (row: Row): Row => ({ ...row, status: null })],
+    ["only the key", ({ api_key }: Row): Row => ({ api_key })]
+  ] as const) {
+    it.effect(`a reply that shows ${what} is not believed: the key is read`, () =>
+      Effect.gen(function* () {
+        const { faults, keys, sandbox } = yield* setup
+        const { ref, secret } = yield* keys.create(spec)
+        const steps = [
+          [keys.disable(ref), "blocked"],
+          [keys.enable(ref), "allowed"],
+          [Effect.asVoid(keys.revoke(ref)), "blocked"],
+          [keys.enable(ref, { as: "sandbox" }), "sandbox"],
+          [keys.enable(ref), "allowed"]
+        ] as const
+        for (const [step, status] of steps) {
+          const before = (yield* sandbox.requests).length
+          yield* step
+          assert.deepStrictEqual(callsOf((yield* sandbox.requests).slice(before)), ["PATCH edit", "POST view"])
+          assert.strictEqual((yield* storedOf(Redacted.value(secret)))?.status, status)
+        }
+        // The vendor takes it, and does nothing.
+        const body = JSON.stringify({ data: [change({ api_key: Redacted.value(secret), status: "blocked" })] })
+        for (const call of [keys.disable(ref), Effect.asVoid(keys.revoke(ref))]) {
+          yield* faults.inject({ status: 200, body }, { method: "PATCH" })
+          const { reason } = yield* expectReason(call, "InvalidKeyState")
+          assert(reason._tag === "InvalidKeyState" && reason.status === "active")
+        }
+      }).pipe(Effect.provide(withoutLimits({ transformClient: rewriting(to("PATCH edit"), change) })))
+    )
+  }
 
   it.effect("a state that the reply shows to be another is InvalidKeyState", () =>
     Effect.gen(function* () {
@@ -1639,6 +2098,18 @@ describe("rotation", () => {
     "a limit without its value": { change: (row) => ({ ...row, custom_ratelimit_value: null }), path: "rate" },
     "a limit without its period": { change: (row) => ({ ...row, custom_ratelimit_period: "0:00:00" }), path: "rate" },
     "a period of no known words": { change: (row) => ({ ...row, custom_ratelimit_period: "1 year" }), path: "rate" },
+    "switches that disagree": { change: (row) => ({ ...row, custom_ratelimit: false }), path: "rate" },
+    "values that disagree": { change: (row) => ({ ...row, custom_rate_limit_value: 5 }), path: "rate" },
+    "periods that disagree": { change: (row) => ({ ...row, custom_rate_limit_period: "1 week" }), path: "rate" },
+    "a limit of a fraction": { change: (row) => ({ ...row, custom_ratelimit_value: 0.5 }), path: "rate" },
+    "endpoints in one word": { change: (row) => ({ ...row, endpoints: "*" }), path: "scopes" },
+    "endpoints that are null": { change: (row) => ({ ...row, endpoints: null }), path: "scopes" },
+    "pools that disagree": { change: (row) => ({ ...row, ip_pool: 1 }), path: "options.ipPool" },
+    "a pool of no number": { change: (row) => ({ ...row, ippool: {} }), path: "options.ipPool" },
+    "a description of no text": { change: (row) => ({ ...row, description: 7 }), path: "name" },
+    "a footer of no text": { change: (row) => ({ ...row, feedback_html: 7 }), path: "options.feedbackHtml" },
+    "a switch of no meaning": { change: (row) => ({ ...row, archive_enabled: "?" }), path: "options.archiveEnabled" },
+    "an audit of no text": { change: (row) => ({ ...row, audit_email: [] }), path: "options.auditEmail" },
     "no status": { change: ({ status: _, ...row }) => row, path: "status" },
     "a status of no known word": { change: (row) => ({ ...row, status: "on-holiday" }), path: "status" }
   }
@@ -1668,6 +2139,65 @@ describe("rotation", () => {
       assert.lengthOf(yield* sandbox.keys, 2)
     }).pipe(Effect.provide(withSandbox()))
   )
+
+  it.effect("spellings that agree do not stop it, nor a pool of 0 and switches of null", () =>
+    Effect.gen(function* () {
+      const { keys, sandbox } = yield* setup
+      const old = yield* sandbox.addKey(full)
+      const { previous } = yield* keys.rotate(keys.ref(Redacted.make(old.secret)), { deliver: () => Effect.void })
+      assert.strictEqual(previous, "retired")
+      const added = (yield* sandbox.requests)[1]?.body
+      assert.deepInclude(added, { custom_ratelimit: true, archive_enabled: false, feedback_enabled: false })
+      assert.notProperty(added, "ip_pool")
+    }).pipe(
+      Effect.provide(
+        withSandbox({
+          transformClient: rewriting(to("POST view"), (row) => ({
+            ...row,
+            custom_rate_limit: true,
+            custom_ratelimit: "1",
+            custom_rate_limit_value: "100",
+            ippool: 0,
+            ip_pool: null,
+            archive_enabled: null,
+            feedback_enabled: null
+          }))
+        })
+      )
+    )
+  )
+
+  const notFound: Row = { request_id: "1", data: { error: "no", error_code: "E_ApiResponseCodes.NOT_FOUND" } }
+  const retiring: Strikes = ({ method }, body) => method === "PATCH" && body.status === "blocked"
+  for (const [what, change, expected] of [
+    ["a framework's 404", answering(retiring, 404, { error: "Not Found" }), "live"],
+    ["a framework's 404 with a code", answering(retiring, 404, { error: "x", error_code: "ERR_404" }), "live"],
+    ["a gateway's 404", answering(retiring, 404, "<html></html>"), "live"],
+    ["the vendor's 404, and the new key is there", answering(retiring, 404, notFound), "retired"],
+    [
+      "the vendor's 404, and the new key cannot be looked at either",
+      // The first look is at the old key, before there is a new one.
+      (client: HttpClient.HttpClient) => {
+        let looks = 0
+        return both(
+          answering((request, body) => to("POST view")(request, body) && looks++ > 0, 404, notFound),
+          answering(retiring, 404, notFound)
+        )(client)
+      },
+      "live"
+    ]
+  ] as const) {
+    it.effect(`a retirement that meets ${what}: ${expected}`, () =>
+      Effect.gen(function* () {
+        const { keys, sandbox } = yield* setup
+        const { ref, secret } = yield* keys.create(spec)
+        const { incomplete, previous } = yield* keys.rotate(ref, { deliver: () => Effect.void })
+        assert.strictEqual(previous, expected)
+        assert.strictEqual(incomplete?.step, expected === "live" ? "retire" : undefined)
+        assert.isTrue(yield* sandbox.isLive(Redacted.value(secret)), "nobody blocked it")
+      }).pipe(Effect.provide(withSandbox({ transformClient: change })))
+    )
+  }
 
   it.effect("a failed delivery: the successor is removed, the old key is as it was", () =>
     Effect.gen(function* () {
@@ -1863,6 +2393,177 @@ describe("the manager's own key", () => {
     )
   })
 
+  it.effect("is the same key in other letter case", () =>
+    Effect.gen(function* () {
+      const { client, faults, keys, sandbox } = yield* own
+      const manager = Redacted.value(sandbox.credential)
+      for (const value of [
+        `api-${manager.slice(4).toUpperCase()}`,
+        `${manager.slice(0, -4)}${manager.slice(-4).toUpperCase()}`
+      ]) {
+        const id = Redacted.make(value)
+        const ref = keys.ref(id)
+        const calls: ReadonlyArray<Effect.Effect<unknown, ApiKeyError>> = [
+          keys.patch(ref, { scopes: ["/email/send"] }),
+          keys.disable(ref),
+          keys.revoke(ref),
+          keys.enable(ref, { as: "sandbox" }),
+          keys.delete(ref),
+          client.remove(id),
+          client.edit({ id, status: "blocked" })
+        ]
+        for (const call of calls) assert.match((yield* expectReason(call, "InvalidRequest")).message, /manager itself/)
+        assert.isTrue(yield* client.isOwn(value))
+      }
+      assert.deepStrictEqual(yield* faults.attempts, [])
+    }).pipe(Effect.provide(withSandbox({}, { credential: "api-api_test_mgrcase000000000abcdef" })))
+  )
+
+  const twoManagers = ["api-api_test_mgrfirst00000000000000000", "api-api_test_mgrsecond0000000000000000"] as const
+
+  it.effect("is the one that this very request would carry, where `apiKey` has moved on", () => {
+    const [first, second] = twoManagers
+    const given: Array<string> = [first]
+    return Effect.gen(function* () {
+      const { faults, keys } = yield* setup
+      yield* Effect.exit(keys.get(keys.ref(Redacted.make(second))))
+      const before = (yield* faults.attempts).length
+      for (const call of [
+        keys.delete(keys.ref(Redacted.make(second))),
+        keys.disable(keys.ref(Redacted.make(second)))
+      ]) {
+        yield* expectReason(call, "InvalidRequest")
+      }
+      assert.lengthOf(yield* faults.attempts, before)
+    }).pipe(
+      Effect.provide(
+        withSandbox({ apiKey: Effect.sync(() => Redacted.make(given.shift() ?? second)) }, { credential: first })
+      )
+    )
+  })
+
+  it.effect("is the one that a repeat would carry", () => {
+    const [first, second] = twoManagers
+    const given: Array<string> = [first]
+    return Effect.gen(function* () {
+      const { faults, keys, sandbox } = yield* setup
+      yield* faults.inject({ status: 502, body: "" }, { url: "/remove" })
+      const removal = yield* Effect.forkChild(Effect.flip(keys.delete(keys.ref(Redacted.make(second)))))
+      yield* TestClock.adjust("10 seconds")
+      // The first try may have been carried out, so that "refused before anything was sent" would not be true.
+      assert.strictEqual((yield* Fiber.join(removal)).reason._tag, "ProviderUnavailable")
+      assert.lengthOf(yield* faults.attempts, 1)
+      assert.deepStrictEqual(yield* sandbox.requests, [])
+    }).pipe(
+      Effect.provide(
+        withSandbox({ apiKey: Effect.sync(() => Redacted.make(given.shift() ?? second)) }, { credential: first })
+      )
+    )
+  })
+
+  for (const offset of [0, 1]) {
+    it.effect(`no request ever shuts off the key that it carries, however \`apiKey\` alternates (${offset})`, () => {
+      let reads = offset
+      const sent: Array<readonly [carried: string | undefined, id: unknown]> = []
+      return Effect.gen(function* () {
+        const { keys } = yield* setup
+        const refused: Array<string> = []
+        for (let round = 0; round < 4; round++) {
+          for (const manager of twoManagers) {
+            const ref = keys.ref(Redacted.make(manager))
+            const calls: ReadonlyArray<Effect.Effect<unknown, ApiKeyError>> = [
+              keys.disable(ref),
+              keys.delete(ref),
+              keys.patch(ref, { scopes: ["/email/send"] })
+            ]
+            for (const call of calls) {
+              const tag = yield* Effect.match(call, {
+                onFailure: ({ reason }) => reason._tag,
+                onSuccess: () => "success"
+              })
+              refused.push(tag)
+              // So that every verb meets either key.
+              if (round % 2 === 1) reads++
+            }
+          }
+        }
+        assert.include(refused, "InvalidRequest")
+        assert.isNotEmpty(sent)
+        for (const [carried, id] of sent) assert.notStrictEqual(id, carried)
+      }).pipe(
+        Effect.provide(
+          withoutLimits({
+            retry: false,
+            apiKey: Effect.sync(() => Redacted.make(twoManagers[reads++ % 2] ?? "")),
+            transformClient: (client) =>
+              answering((request, body) => {
+                if (!request.url.endsWith("/view")) sent.push([request.headers["x-smtp2go-api-key"], body.id])
+                return true
+              }, 403)(client)
+          })
+        )
+      )
+    })
+  }
+
+  const fresh = "api-api_test_salvaged000000000000000"
+  const echoes: Readonly<Record<string, (own: string) => string>> = {
+    "as the new key": (own) => JSON.stringify({ request_id: "1", data: [{ api_key: own, status: "allowed" }] }),
+    "as the new key, in an envelope": (own) => JSON.stringify({ data: [{ data: { api_key: own } }] }),
+    "by that name, in another shape": (own) => JSON.stringify({ request: { api_key: own, description: "acme" } }),
+    "by that name, in text": (own) => `<pre>{"api_key":"${own}","description":"acme"}</pre>`,
+    "by that name, in a reply cut off": (own) => `{"request":{"api_key":"${own}","descr`,
+    "in text": (own) => `You sent x-smtp2go-api-key: ${own}`,
+    "as a header beside the new key": (own) =>
+      JSON.stringify({ data: [{ api_key: fresh, status: "allowed" }], headers: { "x-smtp2go-api-key": own } }),
+    "by that name beside the new key": (own) =>
+      JSON.stringify({ data: [{ api_key: fresh }], request: { api_key: own } }),
+    "in a description": (own) => JSON.stringify({ data: [{ api_key: fresh, description: `made by ${own}` }] })
+  }
+  for (const [where, echo] of Object.entries(echoes)) {
+    it.effect(`in the reply to add, ${where}: OutcomeUnknown, and neither delivered nor removed`, () =>
+      Effect.gen(function* () {
+        const { faults, keys, sandbox } = yield* own
+        const { secret } = yield* sandbox.addKey({ endpoints: ["/email/send"] })
+        const manager = Redacted.value(sandbox.credential)
+        const deliver = () => Effect.die("delivered the manager's own key")
+        const calls: ReadonlyArray<Effect.Effect<unknown, ApiKeyError>> = [
+          keys.create({ name: "acme" }, { deliver }),
+          keys.create({ name: "acme" }),
+          keys.rotate(keys.ref(Redacted.make(secret)), { deliver })
+        ]
+        for (const call of calls) {
+          yield* faults.inject({ status: 200, body: echo(manager) }, { url: "/add" })
+          const error = yield* expectReason(call, "OutcomeUnknown")
+          assert(error.reason._tag === "OutcomeUnknown" && error.reason.problem === "reply")
+          assert.notInclude(inspect(error, { depth: 9 }), manager)
+          assert.notInclude(inspect(error, { depth: 9 }), fresh)
+        }
+        assert.deepStrictEqual(callsOf(yield* sandbox.requests), ["POST view"], "the rotation's look")
+        assert.deepStrictEqual(
+          (yield* sandbox.keys).map(({ status }) => status),
+          ["allowed", "allowed"]
+        )
+      }).pipe(Effect.provide(withoutLimits()))
+    )
+  }
+
+  it.effect("in the reply to add: it is the one that the request carried, not an older one", () => {
+    const [first, second] = twoManagers
+    let current: string = first
+    return Effect.gen(function* () {
+      const { faults, keys } = yield* setup
+      const reply = (own: string) => JSON.stringify({ data: [{ api_key: fresh, status: "allowed" }], by: own })
+      yield* faults.inject({ status: 200, body: reply(first) }, { url: "/add" })
+      yield* expectReason(keys.create({ name: "acme" }), "OutcomeUnknown")
+      current = second
+      yield* faults.inject({ status: 200, body: reply(second) }, { url: "/add" })
+      yield* expectReason(keys.create({ name: "acme" }), "OutcomeUnknown")
+      yield* faults.inject({ status: 200, body: reply(first) }, { url: "/add" })
+      assert.strictEqual(Redacted.value((yield* keys.create({ name: "acme" })).secret), fresh)
+    }).pipe(Effect.provide(withSandbox({ apiKey: Effect.sync(() => Redacted.make(current)) }, { credential: first })))
+  })
+
   it.effect("a credential that cannot be read sends nothing, and is not taken for another's", () =>
     Effect.gen(function* () {
       const { faults, keys } = yield* setup
@@ -1929,52 +2630,143 @@ describe("removal", () => {
         yield* sandbox.setHabits({ removeBody })
         yield* keys.delete(ref)
         assert.lengthOf(yield* sandbox.keys, 1)
-        assert.deepStrictEqual(
-          callsOf(yield* sandbox.requests),
-          removeBody === "json" ? ["POST add", "POST remove"] : ["POST add", "POST remove", "POST view"]
-        )
+        assert.deepStrictEqual(callsOf(yield* sandbox.requests), ["POST add", "POST remove", "POST view"])
       }).pipe(Effect.provide(withSandbox()))
     )
   }
 
-  it.effect("a reply that does not say so, and the key is still there: UnexpectedResponse", () =>
+  it.effect("whatever the reply says, where the key is still there: UnexpectedResponse", () =>
     Effect.gen(function* () {
       const { faults, keys, sandbox } = yield* setup
       const { ref, secret } = yield* keys.create(spec)
-      for (const body of ["", "Removed", "<html></html>", "[]", "7", "null", `"ok"`]) {
+      for (const body of [
+        "",
+        "Removed",
+        "<html></html>",
+        "[]",
+        "7",
+        "null",
+        `"ok"`,
+        "{}",
+        `{"success":false}`,
+        `{"success":true}`,
+        `{"message":"Unauthorized"}`,
+        `{"error":"no"}`,
+        `{"request_id":"1","data":{}}`,
+        `{"request_id":"1","data":[]}`,
+        `{"request_id":"1","data":{"error":"no","error_code":"E_ApiResponseCodes.API_EXCEPTION"}}`,
+        `{"request_id":"1","data":{"error_code":"E_ApiResponseCodes.NOT_FOUND"}}`
+      ]) {
         yield* faults.inject({ status: 200, body }, { url: "/remove" })
+        const before = (yield* sandbox.requests).length
         const error = yield* expectReason(keys.delete(ref), "UnexpectedResponse")
-        assert.include(error.message, "still there")
+        assert.include(error.message, "still there", body)
         assert.strictEqual(error.operation, "delete")
+        // The sandbox never saw the removal.
+        assert.deepStrictEqual(callsOf((yield* sandbox.requests).slice(before)), ["POST view"])
       }
       assert.isTrue(yield* sandbox.isLive(Redacted.value(secret)))
     }).pipe(Effect.provide(withoutLimits()))
   )
 
-  it.effect("a reply that does not say so, and the key cannot be looked at: that failure", () =>
+  it.effect("where the key cannot be looked at afterwards: PartiallyApplied, for the removal was taken", () =>
     Effect.gen(function* () {
-      const { faults, keys } = yield* setup
-      const { ref } = yield* keys.create(spec)
-      yield* faults.inject({ status: 200, body: "" }, { url: "/remove" })
-      yield* faults.inject({ status: 403 }, { url: "/view" })
-      yield* expectReason(keys.delete(ref), "PermissionDenied")
-    }).pipe(Effect.provide(withSandbox()))
+      const { faults, keys, sandbox } = yield* setup
+      const { ref, secret } = yield* keys.create(spec)
+      const fails: ReadonlyArray<readonly [status: number, body?: string]> = [
+        [401],
+        [403],
+        [400, nested({ error: "no", error_code: "E_ApiResponseCodes.NON_VALIDATING_IN_PAYLOAD" })],
+        [404, JSON.stringify({ error: "Not Found" })],
+        [404, "<html></html>"],
+        [429]
+      ]
+      for (const [status, body = "{}"] of fails) {
+        yield* faults.inject({ status: 200, body: "" }, { url: "/remove" })
+        const headers = { "retry-after": "600" }
+        yield* faults.inject(status === 429 ? { status, body, headers } : { status, body }, { url: "/view" })
+        const { handle, operation, reason } = yield* expectReason(keys.delete(ref), "PartiallyApplied")
+        assert(reason._tag === "PartiallyApplied")
+        assert.deepStrictEqual([reason.applied, reason.missing], [["delete"], ["confirmation"]])
+        assert.deepStrictEqual([operation, handle], ["delete", secretOf({ ref }).slice(0, 16)])
+      }
+      assert.isTrue(yield* sandbox.isLive(Redacted.value(secret)))
+    }).pipe(Effect.provide(withoutLimits()))
   )
 
-  it.effect("a reply that does not say so, and a vendor that calls an unknown key a bad request: that failure", () =>
+  it.effect("where the look shows another key, or no reply of keys: UnexpectedResponse", () =>
+    Effect.gen(function* () {
+      const { faults, keys, sandbox } = yield* setup
+      const { ref } = yield* keys.create(spec)
+      const other = yield* sandbox.addKey()
+      for (const body of [
+        "",
+        "{}",
+        `{"data":{}}`,
+        `{"data":[{}]}`,
+        JSON.stringify({ data: [{ api_key: `${other.username}${"*".repeat(20)}` }] })
+      ]) {
+        yield* faults.inject({ status: 200, body: "" }, { url: "/remove" })
+        yield* faults.inject({ status: 200, body }, { url: "/view" })
+        const error = yield* expectReason(keys.delete(ref), "UnexpectedResponse")
+        assert.strictEqual(error.operation, "delete")
+      }
+    }).pipe(Effect.provide(withoutLimits()))
+  )
+
+  it.effect("at a vendor that calls an unknown key a bad request: PartiallyApplied, for the look proves nothing", () =>
     Effect.gen(function* () {
       const { keys, sandbox } = yield* setup
       const { ref } = yield* keys.create(spec)
       yield* sandbox.setHabits({ removeBody: "empty", unknownView: "400" })
-      const error = yield* expectReason(keys.delete(ref), "InvalidRequest")
-      assert(error.reason._tag === "InvalidRequest" && error.reason.source === "provider")
-      assert.deepStrictEqual(
-        error.reason.issues.map(({ path }) => path),
-        [["ref"]]
-      )
+      const { reason } = yield* expectReason(keys.delete(ref), "PartiallyApplied")
+      assert(reason._tag === "PartiallyApplied")
+      assert.deepStrictEqual(reason.missing, ["confirmation"])
       assert.lengthOf(yield* sandbox.keys, 1)
     }).pipe(Effect.provide(withSandbox()))
   )
+
+  for (const [what, status, body] of [
+    ["of a gateway", 404, "<html></html>"],
+    ["of a framework", 404, JSON.stringify({ error: "Not Found" })],
+    ["of the vendor", 404, nested({ error: "not found", error_code: "E_ApiResponseCodes.NOT_FOUND" })]
+  ] as const) {
+    it.effect(`a first try that was lost, and a repeat with a 404 ${what}: no success while the key is there`, () =>
+      Effect.gen(function* () {
+        const { faults, keys, sandbox } = yield* setup
+        const { ref, secret } = yield* keys.create(spec)
+        yield* faults.inject({ status: 502, body: "" }, { url: "/remove" })
+        yield* faults.inject({ status, body }, { url: "/remove" })
+        const removal = yield* Effect.forkChild(Effect.flip(keys.delete(ref)))
+        yield* TestClock.adjust("10 seconds")
+        const { message, reason } = yield* Fiber.join(removal)
+        if (what === "of the vendor") {
+          assert.strictEqual(reason._tag, "UnexpectedResponse")
+          assert.include(message, "still there")
+        } else {
+          assert.strictEqual(reason._tag, "InvalidRequest")
+        }
+        assert.isTrue(yield* sandbox.isLive(Redacted.value(secret)))
+      }).pipe(Effect.provide(withSandbox()))
+    )
+
+    it.effect(`the same, and a 404 ${what} on a look too: ${what === "of the vendor" ? "" : "no "}success`, () =>
+      Effect.gen(function* () {
+        const { faults, keys } = yield* setup
+        const { ref } = yield* keys.create(spec)
+        yield* faults.inject({ status: 502, body: "" }, { url: "/remove" })
+        yield* faults.inject({ status, body }, { url: "/remove" })
+        yield* faults.inject({ status, body }, { url: "/view" })
+        const removal = yield* Effect.forkChild(Effect.result(keys.delete(ref)))
+        yield* TestClock.adjust("10 seconds")
+        const ended = yield* Fiber.join(removal)
+        assert.strictEqual(
+          Result.match(ended, { onFailure: ({ reason }) => reason._tag, onSuccess: () => "success" }),
+          what === "of the vendor" ? "success" : "InvalidRequest"
+        )
+      }).pipe(Effect.provide(withSandbox()))
+    )
+  }
 
   it.effect("a repeat that finds the key gone is success; a first try is not", () =>
     Effect.gen(function* () {
@@ -1989,13 +2781,30 @@ describe("removal", () => {
     }).pipe(Effect.provide(withSandbox()))
   )
 
-  it.effect("the client says whether the reply was clear", () =>
+  it.effect("a redirect may be a success, and is looked after", () =>
+    Effect.gen(function* () {
+      const { faults, keys, sandbox } = yield* setup
+      const { ref } = yield* keys.create(spec)
+      const redirect = { status: 302, headers: { location: "https://evil.example/" } }
+      yield* faults.inject(redirect, { url: "/remove" })
+      const error = yield* expectReason(keys.delete(ref), "UnexpectedResponse")
+      assert.include(error.message, "still there")
+      yield* faults.inject({ ...redirect, commit: true }, { url: "/remove" })
+      yield* keys.delete(ref)
+      assert.lengthOf(yield* sandbox.keys, 1)
+    }).pipe(Effect.provide(withSandbox()))
+  )
+
+  it.effect("the client only sends it: one request, and nothing of what it said", () =>
     Effect.gen(function* () {
       const { client, faults, sandbox } = yield* setup
       const { secret } = yield* sandbox.addKey()
-      yield* faults.inject({ status: 200, body: "" }, { url: "/remove" })
-      assert.strictEqual(yield* client.remove(Redacted.make(secret)), "unclear")
-      assert.strictEqual(yield* client.remove(Redacted.make(secret)), "removed")
+      yield* faults.inject({ status: 200, body: `{"success":false}` }, { url: "/remove" })
+      assert.isUndefined(yield* client.remove(Redacted.make(secret)))
+      assert.isTrue(yield* sandbox.isLive(secret))
+      assert.isUndefined(yield* client.remove(Redacted.make(secret)))
+      assert.deepStrictEqual(callsOf(yield* sandbox.requests), ["POST remove"])
+      yield* expectReason(client.remove(Redacted.make(secret)), "KeyNotFound")
     }).pipe(Effect.provide(withSandbox()))
   )
 })

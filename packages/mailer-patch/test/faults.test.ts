@@ -62,6 +62,8 @@ interface Expectation {
   readonly other: ReasonTag | "success"
   /** How a removal ends, where a look at the key decides. */
   readonly remove?: ReasonTag | "success"
+  /** How a list ends, which asks for no key. */
+  readonly list?: ReasonTag
 }
 
 const html = "<html></html>"
@@ -117,7 +119,8 @@ const expectations: Record<string, Expectation> = {
     fault: { status: 404, body: said("no such key") },
     commits: false,
     mint: "InvalidRequest",
-    other: "KeyNotFound"
+    other: "KeyNotFound",
+    list: "InvalidRequest"
   },
   "413": { fault: { status: 413 }, commits: false, mint: "InvalidRequest", other: "InvalidRequest" },
   "429, wait 5 minutes": {
@@ -175,8 +178,8 @@ const live = Effect.map(minted, (all) => all.filter(({ status }) => status === "
 
 for (const [verb, { call, mints, target }] of Object.entries(verbs)) {
   describe(`${verb}, when something goes wrong`, () => {
-    for (const [name, { commits, fault, mint, other, remove = other }] of Object.entries(expectations)) {
-      const expected = mints ? mint : verb === "delete" ? remove : other
+    for (const [name, { commits, fault, mint, other, remove = other, list = other }] of Object.entries(expectations)) {
+      const expected = mints ? mint : verb === "delete" ? remove : verb === "list" ? list : other
       it.effect(`${name}: ${expected}`, () =>
         Effect.gen(function* () {
           const keys = yield* ApiKeyService
@@ -208,7 +211,6 @@ for (const [verb, { call, mints, target }] of Object.entries(verbs)) {
           } else {
             assert.isAtMost(attempts.length, 2)
             if (verb === "delete" && expected === "success") {
-              // "{}" says that it was removed, whoever says it.
               assert.deepStrictEqual(yield* minted, [])
             } else if (expected === "success") {
               assert.strictEqual(isLive, verb !== "revoke" && verb !== "disable")

@@ -151,7 +151,8 @@ const exampleKey = {
   bounceNotifications: some("from"),
   status: "allowed",
   endpoints: some(["/email/send"]),
-  sendingStatus: none
+  sendingStatus: none,
+  unreadable: []
 }
 
 const assertKey = (read: unknown, expected: Readonly<Record<string, unknown>>, secret?: string) => {
@@ -359,7 +360,9 @@ describe("the vendor's replies, as the client reads them", () => {
         Effect.gen(function* () {
           const { layer } = recorder(200, reply)
           const read = yield* withClient(layer, (client) => callFor(client, example.path, sayable(example)))
-          assertKey(read, { ...exampleKey, description }, secret)
+          // A whole key is its own name: the example of `add` shows no username.
+          const username = secret === undefined ? exampleKey.username : none
+          assertKey(read, { ...exampleKey, username, description }, secret)
         })
       )
     }
@@ -435,13 +438,50 @@ describe("the vendor's replies, as the client reads them", () => {
         [{ audit_email: null }, { auditEmail: some(null) }],
         [{ description: null }, { description: some(null) }],
         [{ feedback_html: "" }, { feedbackHtml: some("") }],
-        [{ feedback_enabled: null }, { feedbackEnabled: some(null) }],
+        [{ feedback_enabled: null }, { feedbackEnabled: some(false) }],
         [{ endpoints: [] }, { endpoints: some([]) }],
         [{ endpoints: ["/email/send", 7] }, { endpoints: none }],
         [{ endpoints: null }, { endpoints: none }],
         [{ status: 7 }, { status: "unknown" }],
         [{ sending_status: "blocked" }, { sendingStatus: some("blocked") }],
-        [{ username: SECRET }, { username: none }]
+        [{ username: SECRET }, { username: none }],
+        // Shown, and in a form that cannot be read; or in two that disagree.
+        [{ ippool: 0 }, { ipPool: some(null), unreadable: [] }],
+        [
+          { ippool: 0, ip_pool: null },
+          { ipPool: some(null), unreadable: [] }
+        ],
+        [
+          { ippool: 1, ip_pool: "1" },
+          { ipPool: some(1), unreadable: [] }
+        ],
+        [
+          { ippool: 1, ip_pool: 2 },
+          { ipPool: none, unreadable: ["ipPool"] }
+        ],
+        [
+          { ippool: 1, ip_pool: "x" },
+          { ipPool: none, unreadable: ["ipPool"] }
+        ],
+        [{ custom_rate_limit: "true" }, { customRatelimit: some(true), unreadable: [] }],
+        [
+          { custom_rate_limit: "0", custom_ratelimit: false },
+          { customRatelimit: some(false), unreadable: [] }
+        ],
+        [
+          { custom_rate_limit: true, custom_ratelimit: 0 },
+          { customRatelimit: none, unreadable: ["customRatelimit"] }
+        ],
+        [{ custom_rate_limit: null }, { customRatelimit: none, unreadable: ["customRatelimit"] }],
+        [{ custom_ratelimit_value: 1.5 }, { customRatelimitValue: none, unreadable: ["customRatelimitValue"] }],
+        [{ custom_ratelimit_value: 2 ** 53 }, { customRatelimitValue: none, unreadable: ["customRatelimitValue"] }],
+        [{ custom_ratelimit_period: 7 }, { customRatelimitPeriod: none, unreadable: ["customRatelimitPeriod"] }],
+        [{ open_tracking_enabled: null }, { openTrackingEnabled: some(false), unreadable: [] }],
+        [{ click_tracking_enabled: "perhaps" }, { clickTrackingEnabled: none, unreadable: ["clickTrackingEnabled"] }],
+        [{ description: 7 }, { description: none, unreadable: ["description"] }],
+        [{ status: null }, { status: "unknown", unreadable: ["status"] }],
+        [{ endpoints: "*" }, { endpoints: none, unreadable: ["endpoints"] }],
+        [{}, { endpoints: none, status: "unknown", unreadable: [] }]
       ]
       for (const [row, expected] of rows) {
         const { layer } = recorder(200, { data: [row] })

@@ -82,7 +82,7 @@ const period: fc.Arbitrary<Period> = fc
 const rate = fc.oneof(fc.constant("unlimited" as const), fc.record({ max: count(2_147_483_647), per: period }))
 const email = fc
   .tuple(segment, segment, segment)
-  .map(([local, host, top]) => `${local}@${host.replace(/^-|-$|_/g, "a")}.${top.replace(/^-|-$|_/g, "b")}`)
+  .map(([local, host, top]) => `${local}@${host.replace(/^-|-$|_/g, "a")}.x${top.replace(/-$|_/g, "b")}`)
 const footer = fc
   .array(fc.constantFrom("<p>", "%%UNSUBSCRIBE%%", "%%EMAIL%%", "%", "%%", " é😀 ", "\n", `"`, "100%"), {
     minLength: 1,

@@ -167,15 +167,23 @@ const toCopy = (key: Wire.VoiceableKey): Effect.Effect<ApiKeyDriver.MintSpec, Ap
 
 /**
  * What a change took along that nobody asked for. By the vendor's page a `PUT` leaves what it does not name; should it not,
- * a list that it emptied is open to everyone.
+ * a list that it emptied is open to everyone. What was shown before and cannot be read any more may be just that.
  */
-const tookAlong = (before: ApiKeyDriver.KeyRecord, asked: ApiKeyDriver.PatchSpec, after: ApiKeyDriver.KeyRecord) =>
-  (["origins", "resources"] as const).filter(
+const tookAlong = (before: ApiKeyDriver.KeyRecord, asked: ApiKeyDriver.PatchSpec, after: ApiKeyDriver.KeyRecord) => {
+  const blurred = new Set(after.unreadable?.filter((field) => before.unreadable?.includes(field) !== true))
+  const lists = (["origins", "resources"] as const).filter(
     (field) =>
       asked.restrictions[field] === undefined &&
-      after.restrictions[field] !== undefined &&
-      !Equal.equals(sorted(before.restrictions[field]), sorted(after.restrictions[field]))
+      (blurred.has(field) ||
+        (after.restrictions[field] !== undefined &&
+          !Equal.equals(sorted(before.restrictions[field]), sorted(after.restrictions[field]))))
   )
+  const fixed = ["keyType", "transientAssistant"].filter((field) => {
+    const shown = after.options?.[field]
+    return blurred.has(`options.${field}`) || (shown !== undefined && shown !== before.options?.[field])
+  })
+  return [...lists, ...fixed.map((field) => `options.${field}`)]
+}
 
 const sorted = (list: AllowList | undefined) => (list === "any" || list === undefined ? list : [...list].sort())
 

@@ -115,6 +115,10 @@ const readSecret = (value: unknown): VoiceableKey["keyValue"] =>
     (secret) => Redacted.make(secret)
   )
 
+/** A switch that is shown as not set is off. */
+const readSwitch = (value: unknown): Option.Option<boolean> =>
+  value === null ? Option.some(false) : WireValue.readBoolean(value)
+
 const readKey = (given: unknown): VoiceableKey => {
   const row = WireValue.readObject(given)
   const unreadable: Array<string> = []
@@ -130,7 +134,7 @@ const readKey = (given: unknown): VoiceableKey => {
     keyType: read("keyType", "key_type", WireValue.readString),
     allowedOrigins: read("allowedOrigins", "allowed_origins", WireValue.readStrings),
     allowedAssistants: read("allowedAssistants", "allowed_assistants", readAssistants),
-    transientAssistant: read("transientAssistant", "transient_assistant", WireValue.readBoolean),
+    transientAssistant: read("transientAssistant", "transient_assistant", readSwitch),
     createdAt: WireValue.readIsoDate(row.created_at),
     updatedAt: WireValue.readIsoDate(row.updated_at),
     unreadable
@@ -147,11 +151,9 @@ const dataOf = (reply: unknown): unknown => {
 const saysNo = (reply: unknown): boolean => {
   const { error, errors, status } = WireValue.readObject(reply)
   const code = WireValue.readNumber(WireValue.readObject(status).code)
-  return (
-    Option.exists(code, (number) => number >= 400) ||
-    Predicate.isString(error) ||
-    (Array.isArray(errors) && errors.length > 0)
-  )
+  const none = errors === undefined || errors === null || errors === ""
+  const empty = Predicate.isObjectOrArray(errors) && Object.keys(errors).length === 0
+  return Option.exists(code, (number) => number >= 400) || (error ?? "") !== "" || !(none || empty)
 }
 
 /**

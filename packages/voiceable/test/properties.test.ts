@@ -35,6 +35,8 @@ const name = fc
 const origin = fc
   .tuple(fc.constantFrom("http", "https"), fc.domain(), fc.option(fc.integer({ min: 1, max: 65535 })))
   .map(([scheme, host, port]) => `${scheme}://${host}${port === null ? "" : `:${port}`}`)
+  // A port that goes without saying is refused: browsers do not send it.
+  .filter((value) => new URL(value).origin === value.toLowerCase())
 const assistant = fc.oneof(fc.nat().map(String), fc.stringMatching(/^[A-Za-z0-9_-]{1,64}$/))
 const list = (entry: fc.Arbitrary<string>) =>
   fc.oneof(
@@ -219,7 +221,10 @@ describe("replies", () => {
 
   it("of any shape are no defect, and never a key with a secret that is not plain", () => {
     const field = fc.constantFrom("id", "key_value", "data", "status", "errors", "error", "allowed_origins", "name")
-    const value = fc.oneof(fc.jsonValue(), fc.constantFrom(1, "2", secret, "api_test_****", [], {}, null, "a b"))
+    const value = fc.oneof(
+      fc.jsonValue(),
+      fc.constantFrom(1, "2", secret, "api_test_****", "[FILTERED]", "null", "0x10", [], {}, null, "a b")
+    )
     const { tree } = fc.letrec((tie) => ({
       tree: fc.oneof(
         { maxDepth: 5 },
@@ -241,16 +246,19 @@ describe("replies", () => {
             Option.getOrElse(id, () => "1"),
             /^[1-9]\d*$/
           )
-          assert.match(Option.match(keyValue, { onNone: () => "x", onSome: Redacted.value }), /^[\x21-\x7e]+$/)
+          assert.match(
+            Option.match(keyValue, { onNone: () => "x".repeat(16), onSome: Redacted.value }),
+            /^[\x21-\x7e]{16,}$/
+          )
         }
         Wire.refusedFields(reply)
-        Wire.isRefusal(reply)
+        Wire.isNotFound(reply)
       }),
       { numRuns: 2000 }
     )
   })
 
-  it("of megabytes that end in nothing are looked through in no time", () => {
+  it("of megabytes that end in nothing are looked through once", () => {
     const pieces = [
       `"key_value":"`,
       `"key_value" : `,
@@ -261,13 +269,28 @@ describe("replies", () => {
       `\\"`,
       " "
     ]
-    const started = performance.now()
-    for (const piece of pieces) Wire.salvageKey(piece.repeat(2_000_000 / piece.length))
-    Wire.salvageKey(`"key_value":"${"a".repeat(2_000_000)}`)
-    // Two megabytes take some ten milliseconds; what is quadratic takes hours.
-    assert.isBelow(performance.now() - started, 5000)
+    for (const piece of pieces) assertGrowth((size) => piece.repeat(size / piece.length))
+    assertGrowth((size) => `"key_value":"${"a".repeat(size)}`)
   })
 })
+
+/**
+ * Checks that looking through ten times as much takes nowhere near a hundred times as long. What is too quick to be timed is
+ * not held against anything, and of several tries the quickest counts: a busy machine does not matter.
+ */
+const assertGrowth = (textOf: (size: number) => string) => {
+  const quickest = (size: number) => {
+    const text = textOf(size)
+    const times = Array.from({ length: 5 }, () => {
+      const from = performance.now()
+      Wire.salvageKey(text)
+      return performance.now() - from
+    })
+    return Math.min(...times)
+  }
+  const floor = 5
+  assert.isBelow(quickest(500_000), 50 * Math.max(floor, quickest(50_000)))
+}
 
 type Step =
   | { readonly verb: "create"; readonly asked: KeySpec }

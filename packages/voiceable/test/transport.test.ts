@@ -70,8 +70,11 @@ for (const [name, client] of clients) {
     for (const status of [301, 302, 303, 307, 308]) {
       it.effect(`a ${status} is not followed`, () =>
         Effect.gen(function* () {
-          const { baseUrl, seen } = yield* serve((_request, response) => {
-            response.writeHead(status, { location: "/elsewhere" }).end()
+          const { baseUrl, seen } = yield* serve((request, response) => {
+            // A patch reads the key first.
+            if (request.method === "GET" && request.url === "/api/v1/api_keys/2") {
+              response.writeHead(200, { "content-type": "application/json" }).end(there)
+            } else response.writeHead(status, { location: "/elsewhere" }).end()
           })
           const created = yield* withKeys(baseUrl, (keys) => reason(keys.create(spec)))
           assert.strictEqual(created._tag, "OutcomeUnknown")
@@ -79,7 +82,15 @@ for (const [name, client] of clients) {
           assert(patched._tag === "UnexpectedResponse" && patched.problem === "redirect")
           const listed = yield* withKeys(baseUrl, (keys) => reason(Stream.runCollect(keys.list())))
           assert(listed._tag === "UnexpectedResponse" && listed.problem === "redirect")
-          assert.deepStrictEqual(seen, ["POST /api/v1/api_keys", "PUT /api/v1/api_keys/2", "GET /api/v1/api_keys"])
+          const read = yield* withKeys(baseUrl, (keys) => reason(keys.get(keys.ref(Redacted.make("3")))))
+          assert(read._tag === "UnexpectedResponse" && read.problem === "redirect")
+          assert.deepStrictEqual(seen, [
+            "POST /api/v1/api_keys",
+            "GET /api/v1/api_keys/2",
+            "PUT /api/v1/api_keys/2",
+            "GET /api/v1/api_keys",
+            "GET /api/v1/api_keys/3"
+          ])
         })
       )
 
@@ -106,6 +117,22 @@ for (const [name, client] of clients) {
         })
       )
     }
+
+    it.effect("a server that answers with the request gives away no credential for a key, and nothing is deleted", () =>
+      Effect.gen(function* () {
+        const { baseUrl, seen } = yield* serve((request, response) => {
+          const { headers, method, url } = request
+          const echo = { method, url, headers, id: 2, key_value: headers["x-api-key"], name: "acme" }
+          response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(echo))
+        })
+        const apiKey = Redacted.make("api_test_voiceable_manager")
+        const created = yield* Effect.flatMap(ApiKeyService, (keys) => reason(keys.create(spec))).pipe(
+          Effect.provide(adapter(apiKey, baseUrl))
+        )
+        assert(created._tag === "OutcomeUnknown" && created.problem === "reply", created._tag)
+        assert.deepStrictEqual(seen, ["POST /api/v1/api_keys"])
+      })
+    )
 
     it.effect("a 204 without a body after a deletion: the key is looked for, and is gone", () =>
       Effect.gen(function* () {

@@ -72,29 +72,22 @@ export const make = (
     })
 
   /**
-   * Sends a mint. A reply without a secret is no reply, except that one that names a new key, as it was asked for, names a
-   * key that nobody can hold.
+   * Sends a mint. A reply without a secret is no reply, even where it names a key: that may be another, and is left alone.
+   * It is what the error names, for someone to look at.
    */
   const sendMint = Effect.fnUntraced(function* (
     verb: Verb,
     handle: string | undefined,
     send: PreparedMint["send"],
-    { old, spec }: { readonly old?: string; readonly spec?: MintSpec } = {}
+    old?: string
   ): Effect.fn.Return<Minted, ApiKeyError> {
     const minted = yield* label(verb, handle)(send)
-    const { address, echo, secret } = minted
+    const { address, secret } = minted
     if (address !== "" && address !== old && secret !== "") return minted
-    if (address === "" || address === old || spec === undefined || echo?.name !== spec.name) {
-      const message = address === old ? "the reply names the old secret as the new one" : "the reply holds no secret"
-      const reason = new OutcomeUnknown({ problem: "reply", issues: [{ path: [], message }] })
-      return yield* failure(verb, reason, handle)
-    }
-    const issued = yield* Effect.onError(
-      Effect.sync(() => driver.handle(address)),
-      () => takeBack(verb, address, undefined)
-    )
-    const revoked = yield* takeBack(verb, address, issued)
-    return yield* failure(verb, new PartiallyApplied({ applied: [], missing: ["secret"], revoked }), issued)
+    const message = address === old ? "the reply names the old secret as the new one" : "the reply holds no secret"
+    const reason = new OutcomeUnknown({ problem: "reply", issues: [{ path: [], message }] })
+    const named = address === "" || address === old ? handle : driver.handle(address)
+    return yield* failure(verb, reason, named)
   })
 
   const log = (level: "Warn" | "Error", message: string, verb: Verb, handle: string | undefined) =>
@@ -260,7 +253,7 @@ export const make = (
       // What was not delivered was to be given to the caller: nobody holds it.
       leftBehind: (key) => (options.deliver === undefined ? Effect.asVoid(takeBackKey("create", key)) : Effect.void),
       work: Effect.gen(function* () {
-        const minted = yield* sendMint("create", undefined, send, { spec })
+        const minted = yield* sendMint("create", undefined, send)
         const key = yield* takeIn("create", minted, spec)
         yield* handOver("create", key, deliver)
         return key
@@ -287,7 +280,7 @@ export const make = (
           ? log("Error", lostInPlace, "rotate", issued.handle)
           : Effect.void,
       work: Effect.gen(function* () {
-        const minted = yield* sendMint("rotate", handle, send, { old: address })
+        const minted = yield* sendMint("rotate", handle, send, address)
         const { key: issued } = yield* receive(minted, undefined, log("Error", lostInPlace, "rotate", handle))
         const end = yield* deliver(issued)
         if (end === undefined || (end !== "deadline" && Exit.isSuccess(end))) return { issued, previous: "dead" }
@@ -321,7 +314,7 @@ export const make = (
           : log("Error", "the old key of a rotation could not be shut off and is still live", "rotate", handle)
       },
       work: Effect.gen(function* () {
-        const minted = yield* sendMint("rotate", handle, send, { old: address, spec })
+        const minted = yield* sendMint("rotate", handle, send, address)
         const issued = yield* takeIn("rotate", minted, spec)
         const handed = yield* handOver("rotate", issued, deliver)
         // Nobody will hold it: `leftBehind` shuts it off, and it need not be switched on first.
