@@ -836,6 +836,41 @@ describe("what is read", () => {
     }).pipe(Effect.provide(withSandbox()))
   )
 
+  it.effect("a name that looks like a key is not taken for the key, not even in its place", () =>
+    Effect.gen(function* () {
+      const { faults, keys } = yield* setup
+      const name = "api-api_test_named000000000000000000"
+      for (const body of [{ data: [{ api_key: name, status: "allowed" }] }, { result: { api_key: name } }]) {
+        yield* faults.inject({ status: 200, body: JSON.stringify(body) }, { url: "/add" })
+        yield* expectReason(
+          keys.create({ ...spec, name }, { deliver: () => Effect.die("delivered") }),
+          "OutcomeUnknown"
+        )
+      }
+    }).pipe(Effect.provide(withSandbox()))
+  )
+
+  for (const [field, value] of [
+    ["ippool", 1.5],
+    ["ippool", -3],
+    ["endpoints", [""]]
+  ] as const) {
+    it.effect(`a key that shows ${field} as ${JSON.stringify(value)} is not copied`, () =>
+      Effect.gen(function* () {
+        const { faults, keys, sandbox } = yield* setup
+        const { ref, secret } = yield* keys.create(spec)
+        const body = {
+          data: [{ api_key: `${Redacted.value(secret).slice(0, 16)}****`, status: "allowed", [field]: value }]
+        }
+        yield* faults.inject({ status: 200, body: JSON.stringify(body) }, { url: "/view" })
+        const before = (yield* sandbox.keys).length
+        const error = yield* expectReason(keys.rotate(ref, { deliver: () => Effect.void }), "UnexpectedResponse")
+        assert.include(inspect(error, { depth: 9 }), field === "ippool" ? "ipPool" : "scopes")
+        assert.lengthOf(yield* sandbox.keys, before)
+      }).pipe(Effect.provide(withSandbox()))
+    )
+  }
+
   it.effect("what only looks like a key is none, and a reply that says no holds none", () =>
     Effect.gen(function* () {
       const { faults, keys } = yield* setup
@@ -855,6 +890,8 @@ describe("what is read", () => {
         { data: [{ id: key, "x-smtp2go-api-key": key }] },
         { data: { error: "no", error_code: "E_ApiResponseCodes.API_EXCEPTION", api_key: key } },
         { error: "no", api_key: key },
+        { data: [{ api_key: key, error: "no" }] },
+        { data: { result: { api_key: key, error_code: "E_ApiResponseCodes.API_EXCEPTION" } } },
         { data: [{ key: key.slice(0, -1) }] },
         { data: [{ note: `the key ${key}` }] }
       ]

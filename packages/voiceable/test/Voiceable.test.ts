@@ -873,7 +873,12 @@ describe("a patch", () => {
     "every assistant": [{ allowed_assistants: [] }, ["resources"]],
     both: [{ allowed_origins: [], allowed_assistants: [] }, ["origins", "resources"]],
     "another origin": [{ allowed_origins: ["https://acme.example", "https://b.example"] }, ["origins"]],
-    "another assistant": [{ allowed_assistants: ["456"] }, ["resources"]]
+    "another assistant": [{ allowed_assistants: ["456"] }, ["resources"]],
+    // What an emptied list may well look like.
+    "origins as null": [{ allowed_origins: null }, ["origins"]],
+    "origins that cannot be read": [{ allowed_origins: "*", allowed_assistants: {} }, ["origins", "resources"]],
+    "another type": [{ key_type: "public" }, ["options.keyType"]],
+    "transient assistants": [{ transient_assistant: true }, ["options.transientAssistant"]]
   }
   for (const [what, [shown, missing]] of Object.entries(along)) {
     it.effect(`of the name whose reply shows ${what}, which nobody asked for, is PartiallyApplied`, () =>
@@ -887,6 +892,22 @@ describe("a patch", () => {
           assert.deepStrictEqual([error.reason.applied, error.reason.missing], [[], missing])
           assert.deepStrictEqual([error.operation, error.handle], ["patch", "voiceable_2"])
         }
+      }).pipe(Effect.provide(withSandbox()))
+    )
+  }
+
+  for (const [what, said] of [
+    ["errors by field", { errors: { base: ["no"] } }],
+    ["errors as text", { errors: "no" }],
+    ["an error object", { error: { message: "no" } }],
+    ["an error", { error: true }]
+  ] as const) {
+    it.effect(`whose reply shows the key beside ${what} is not believed`, () =>
+      Effect.gen(function* () {
+        const { faults, keys } = yield* setup
+        const { ref } = yield* keys.create(spec)
+        yield* faults.inject(instead({ ...enveloped(row({ name: "b" })), ...said }), { method: "PUT" })
+        yield* expectReason(keys.patch(ref, { name: "b" }), "UnexpectedResponse")
       }).pipe(Effect.provide(withSandbox()))
     )
   }
