@@ -14,6 +14,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 
 export const provider = "parcelbird"
@@ -97,7 +98,12 @@ const endpoints = {
   },
   thaw: { method: "POST", path: "/tokens/:ref/thaw", safety: "idempotent", reply: Schema.Undefined, errors: ofToken },
   // "queued" is no proof: the driver reads the token afterwards.
-  delete: { method: "DELETE", path: "/tokens/:ref", ...ProviderClient.undocumentedRemoval, errors: ofToken },
+  delete: {
+    method: "DELETE",
+    path: "/tokens/:ref",
+    ...ProviderClient.undocumentedRemoval((reply) => Predicate.isObject(reply) && "fault" in reply),
+    errors: ofToken
+  },
   get: { method: "GET", path: "/tokens/:ref", safety: "read", reply: OneToken, errors: ofToken },
   first: {
     method: "GET",

@@ -14,6 +14,7 @@ import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import type { KeyStatus } from "./ApiKey.ts"
 import { ApiKeyError, type Issue, PartiallyApplied, UnexpectedResponse } from "./ApiKeyError.ts"
+import * as internalEcho from "./internal/echo.ts"
 import { safePart } from "./internal/issues.ts"
 import type { AllowList, Restriction, Restrictions } from "./Restrictions.ts"
 
@@ -346,3 +347,19 @@ export const cannotCopy = (provider: string, fields: ReadonlyArray<string>): Api
   const issues = fields.map((field) => ({ path: field.split("."), message }))
   return new ApiKeyError({ provider, operation: "rotate", reason: new UnexpectedResponse({ problem: "body", issues }) })
 }
+
+/**
+ * Holds what a record shows against what was asked, as core does with every echo: which fields came back as asked, which
+ * came back otherwise, and which are not shown.
+ *
+ * @since 0.1.0
+ * @category echoes
+ */
+export const compareEcho: (
+  asked: PatchSpec,
+  shown: KeyRecord
+) => {
+  readonly applied: ReadonlyArray<string>
+  readonly missing: ReadonlyArray<string>
+  readonly unseen: ReadonlyArray<string>
+} = internalEcho.compareEcho

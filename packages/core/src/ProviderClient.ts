@@ -209,18 +209,21 @@ export interface Endpoint<Body, A> {
 
 /**
  * What an endpoint has, beside its method and path, that removes and whose reply is not documented: any 2xx and any redirect
- * may be a success. Read the key afterwards, with `ApiKeyDriver.removeAndVerify`.
+ * may be a success, unless the vendor says in it that it is none. Read the key afterwards, with
+ * `ApiKeyDriver.removeAndVerify`.
  *
  * @since 0.1.0
- * @category constants
+ * @category constructors
  */
-export const undocumentedRemoval = {
-  safety: "remove",
-  reply: Schema.Unknown,
-  salvage: () => Option.some(undefined),
-  redirected: () => undefined,
-  gone: () => undefined
-} as const
+export const undocumentedRemoval = (isRefusal: (reply: unknown) => boolean) =>
+  ({
+    safety: "remove",
+    reply: Schema.Unknown.check(Schema.makeFilter((reply) => !isRefusal(reply))),
+    // Text that is no JSON, or too much of it.
+    salvage: (reply: unknown) => (Predicate.isObject(reply) ? Option.none() : Option.some(undefined)),
+    redirected: () => undefined,
+    gone: () => undefined
+  }) as const
 
 /**
  * What one request of an endpoint says: the parameters of its path, and its body where it has one.
@@ -532,7 +535,10 @@ export const make = Effect.fnUntraced(function* (
         // What an error status means does not hang on its body.
         Effect.catch((error) => (ok ? transportFailure(safety)(error) : Effect.succeed(Option.some(""))))
       )
-      if (ok && Option.isNone(text)) return yield* fail(unusable(safety, "size"), status)
+      if (ok && Option.isNone(text)) {
+        const unread = safety === "remove" ? endpoint.salvage?.(undefined, body) : undefined
+        return unread?._tag === "Some" ? unread.value : yield* fail(unusable(safety, "size"), status)
+      }
       const json = parseJson(Option.getOrElse(text, () => ""))
       const reply = Result.getOrUndefined(json)
       // A proxy that answers with the request: the only secret in it is the manager's own, which must not be given away.

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -73,7 +74,7 @@ describe("an endpoint's guard", () => {
   const refusal = new InvalidRequest({ source: "client", issues: [{ path: ["ref"], message: "is the manager's own" }] })
   const removing = (client: ProviderClient.ProviderClient, id: string) =>
     client.call({
-      ...ProviderClient.undocumentedRemoval,
+      ...ProviderClient.undocumentedRemoval(() => false),
       method: "POST",
       path: "/remove",
       body: Schema.Struct({ id: Schema.String }),
@@ -119,7 +120,8 @@ describe("an endpoint's guard", () => {
 })
 
 describe("a removal whose reply is not documented", () => {
-  const endpoint = { ...ProviderClient.undocumentedRemoval, method: "DELETE", path: "/keys/:id" } as const
+  const isRefusal = (reply: unknown) => Predicate.isObject(reply) && "error" in reply
+  const endpoint = { ...ProviderClient.undocumentedRemoval(isRefusal), method: "DELETE", path: "/keys/:id" } as const
 
   for (const [what, body, status] of [
     ["JSON", `{"success":false}`, 200],
@@ -134,6 +136,20 @@ describe("a removal whose reply is not documented", () => {
       }).pipe(Effect.scoped, Effect.provide(replying(body, status)))
     )
   }
+
+  it.effect("but for one that says no", () =>
+    Effect.gen(function* () {
+      const client = yield* make()
+      yield* expectReason(client.call(endpoint)({ params: { id: "1" } }), "UnexpectedResponse")
+    }).pipe(Effect.scoped, Effect.provide(replying(`{"error":"no"}`)))
+  )
+
+  it.effect("a reply that is too large says as little as any other", () =>
+    Effect.gen(function* () {
+      const client = yield* make({ maxReplyBytes: 10 })
+      yield* client.call(endpoint)({ params: { id: "1" } })
+    }).pipe(Effect.scoped, Effect.provide(replying(`"${"x".repeat(100)}"`)))
+  )
 
   it.effect("an error is an error", () =>
     Effect.gen(function* () {

@@ -146,7 +146,7 @@ describe("a mint whose reply names a key and not its secret", () => {
       yield* verbs.create(keys, deliver)
       yield* verbs.rotate(keys, deliver)
       assert.deepStrictEqual(delivered, [secret, secret])
-      assert.deepStrictEqual(calls, ["mint", "mint", `activate ${address}`, `retire ${oldAddress}`])
+      assert.deepStrictEqual(calls, ["mint", "mint", `activate ${address}, urgently`, `retire ${oldAddress}, urgently`])
     }).pipe(run)
   })
 })

@@ -300,13 +300,14 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   const edit = (address: string, request: Omit<Parameters<typeof client.edit>[0], "id">) =>
     Effect.map(client.edit({ id: Redacted.make(address), ...request }), (key) => toRecord(key, address))
 
-  /** Sets a status in the course of a rotation; the reply must show it. */
-  const settle = (address: string, status: typeof Wire.Status.Type) =>
-    Effect.flatMap(edit(address, { status }), (shown) =>
-      shown.providerStatus === status ? Effect.void : fail("rotate", new InvalidKeyState({ status: shown.status }))
-    )
-
   const get = (address: string) => client.view(Redacted.make(address))
+
+  /** Sets a status in the course of a rotation; the reply must show it, or else the key. */
+  const settle = Effect.fnUntraced(function* (address: string, status: typeof Wire.Status.Type) {
+    const echoed = yield* edit(address, { status })
+    const shown = echoed.providerStatus === Wire.unknownStatus ? toRecord(yield* get(address)) : echoed
+    if (shown.providerStatus !== status) yield* fail("rotate", new InvalidKeyState({ status: shown.status }))
+  })
 
   return {
     provider: Client.provider,

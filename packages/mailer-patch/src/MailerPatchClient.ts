@@ -123,7 +123,7 @@ const endpoints = {
     reply: Wire.KeysReply
   },
   remove: {
-    ...ProviderClient.undocumentedRemoval,
+    ...ProviderClient.undocumentedRemoval(Wire.isRefusal),
     method: "POST",
     path: "/api_keys/remove",
     body: Wire.RemoveRequest,

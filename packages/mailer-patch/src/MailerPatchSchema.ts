@@ -192,14 +192,15 @@ const orNull =
 const readText: Reader<string> = Option.liftPredicate(Predicate.isString)
 
 /** A switch that is shown as not set is off. */
-const readSwitch: Reader<boolean> = (value) => (value === null ? Option.some(false) : WireValue.readBoolean(value))
+const readSwitch: Reader<boolean> = (value) =>
+  value === null || value === "" ? Option.some(false) : WireValue.readBoolean(value)
 
 const readCount: Reader<number> = (value) => Option.filter(WireValue.readNumber(value), Number.isSafeInteger)
 
 /** The id of a pool; `0` is taken for none. */
 const readPool: Reader<number | null> = (value) =>
   Option.map(
-    Option.filter(orNull(readCount)(value), (id) => id === null || id >= 0),
+    Option.filter(orNull(readCount)(value === "" ? null : value), (id) => id === null || id >= 0),
     (id) => (id === 0 ? null : id)
   )
 
@@ -288,14 +289,24 @@ const showsKey = (item: unknown): boolean => {
   return Predicate.isString(api_key) || Predicate.isString(username)
 }
 
+/**
+ * Whether a reply says, anywhere in it, that it is an error.
+ *
+ * @since 0.1.0
+ * @category replies
+ */
+export const isRefusal = (reply: unknown): boolean =>
+  [reply, ...WireValue.objectsIn(reply)].some((part) => Option.isSome(readRefusal(part)))
+
 /** The items of a reply: of an array or of one object, each perhaps in an envelope of its own, as the vendor's schema has it. */
 const itemsOf = (reply: unknown): ReadonlyArray<unknown> | undefined => {
   if (Option.isSome(readRefusal(reply))) return undefined
   const { data } = WireValue.readObject(reply)
+  if (data === null) return []
   if (!Predicate.isObjectOrArray(data)) return undefined
-  const items = (Array.isArray(data) ? data : [data]).map((item: unknown) => {
+  const items = (Array.isArray(data) ? data : [data]).flatMap((item: unknown): ReadonlyArray<unknown> => {
     const inner = WireValue.readObject(item).data
-    return Predicate.isObject(inner) ? inner : item
+    return Array.isArray(inner) ? inner : [Predicate.isObject(inner) ? inner : item]
   })
   // An error among the items, or one object that shows no key: another reply than ours.
   if (items.some((item) => Option.isSome(readRefusal(item)))) return undefined
@@ -348,7 +359,7 @@ export const readNewKey = (reply: typeof NewKeyReply.Type): MailerPatchKey => fi
  * @category replies
  */
 export const salvageKey = (reply: unknown, sent: typeof AddRequest.Type): Option.Option<typeof NewKeyReply.Type> => {
-  if ([reply, ...WireValue.objectsIn(reply)].some((part) => Option.isSome(readRefusal(part)))) return Option.none()
+  if (isRefusal(reply)) return Option.none()
   const candidates = Predicate.isString(reply)
     ? Array.from(reply.matchAll(/"api_key"\s{0,8}:\s{0,8}"([^"\\]{1,512})"/g), ([, key = ""]) => key)
     : WireValue.objectsIn(reply).flatMap(({ api_key }) => (Predicate.isString(api_key) ? [api_key] : []))

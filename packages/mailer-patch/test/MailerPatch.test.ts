@@ -955,7 +955,6 @@ describe("what is read", () => {
       for (const reply of [
         {},
         { data: {} },
-        { data: null },
         { data: "x" },
         { data: { status: "allowed" } },
         { data: { success: true } },
@@ -2658,6 +2657,32 @@ describe("the manager's own key", () => {
   )
 })
 
+describe("a vendor whose replies to an edit show no status", () => {
+  const silent = (client: HttpClient.HttpClient) =>
+    HttpClient.transform(client, (response, request) =>
+      request.method !== "PATCH"
+        ? response
+        : Effect.flatMap(response, (shown) =>
+            Effect.map(Effect.orDie(shown.text), (text) =>
+              HttpClientResponse.fromWeb(request, new Response(text.replaceAll(/"status":"[a-z]+",?/g, "")))
+            )
+          )
+    )
+
+  it.effect("is read back: disable, enable and a rotation are what they are elsewhere", () =>
+    Effect.gen(function* () {
+      const { keys, sandbox } = yield* setup
+      const old = yield* keys.create(spec)
+      yield* keys.disable(old.ref)
+      yield* keys.enable(old.ref)
+      const { incomplete, issued, previous } = yield* keys.rotate(old.ref, { deliver: () => Effect.void })
+      assert.deepStrictEqual([previous, incomplete], ["retired", undefined])
+      assert.isTrue(yield* sandbox.isLive(Redacted.value(issued.secret)))
+      assert.isFalse(yield* sandbox.isLive(Redacted.value(old.secret)))
+    }).pipe(Effect.provide(withSandbox({ transformClient: silent })))
+  )
+})
+
 describe("removal", () => {
   for (const removeBody of ["json", "text", "empty"] as const) {
     it.effect(`a body that is ${removeBody}`, () =>
@@ -2688,11 +2713,8 @@ describe("removal", () => {
         `{"success":false}`,
         `{"success":true}`,
         `{"message":"Unauthorized"}`,
-        `{"error":"no"}`,
         `{"request_id":"1","data":{}}`,
-        `{"request_id":"1","data":[]}`,
-        `{"request_id":"1","data":{"error":"no","error_code":"E_ApiResponseCodes.API_EXCEPTION"}}`,
-        `{"request_id":"1","data":{"error_code":"E_ApiResponseCodes.NOT_FOUND"}}`
+        `{"request_id":"1","data":[]}`
       ]) {
         yield* faults.inject({ status: 200, body }, { url: "/remove" })
         const before = (yield* sandbox.requests).length
@@ -2701,6 +2723,25 @@ describe("removal", () => {
         assert.strictEqual(error.operation, "delete")
         // The sandbox never saw the removal.
         assert.deepStrictEqual(callsOf((yield* sandbox.requests).slice(before)), ["POST view"])
+      }
+      assert.isTrue(yield* sandbox.isLive(Redacted.value(secret)))
+    }).pipe(Effect.provide(withoutLimits()))
+  )
+
+  it.effect("a 200 that says no is no success, whatever a look would find", () =>
+    Effect.gen(function* () {
+      const { faults, keys, sandbox } = yield* setup
+      const { ref, secret } = yield* keys.create(spec)
+      for (const body of [
+        `{"error":"no"}`,
+        `{"request_id":"1","data":{"error":"no","error_code":"E_ApiResponseCodes.API_EXCEPTION"}}`,
+        `{"request_id":"1","data":{"error_code":"E_ApiResponseCodes.NOT_FOUND"}}`,
+        `{"request_id":"1","data":[{"error":"no"}]}`
+      ]) {
+        yield* faults.inject({ status: 200, body }, { url: "/remove" })
+        const before = (yield* sandbox.requests).length
+        yield* expectReason(keys.delete(ref), "UnexpectedResponse")
+        assert.deepStrictEqual(callsOf((yield* sandbox.requests).slice(before)), [])
       }
       assert.isTrue(yield* sandbox.isLive(Redacted.value(secret)))
     }).pipe(Effect.provide(withoutLimits()))

@@ -10,7 +10,6 @@ import * as ConfigOptions from "@effect-api-keys/core/ConfigOptions"
 import type { AllowList, Restrictions } from "@effect-api-keys/core/Restrictions"
 import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
-import * as Equal from "effect/Equal"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -167,25 +166,12 @@ const toCopy = (key: Wire.VoiceableKey): Effect.Effect<ApiKeyDriver.MintSpec, Ap
 
 /**
  * What a change took along that nobody asked for. By the vendor's page a `PUT` leaves what it does not name; should it not,
- * a list that it emptied is open to everyone. What was shown before and cannot be read any more may be just that.
+ * a list that it emptied is open to everyone. What was read before and cannot be read any more may be just that.
  */
 const tookAlong = (before: ApiKeyDriver.KeyRecord, asked: ApiKeyDriver.PatchSpec, after: ApiKeyDriver.KeyRecord) => {
-  const blurred = new Set(after.unreadable?.filter((field) => before.unreadable?.includes(field) !== true))
-  const lists = (["origins", "resources"] as const).filter(
-    (field) =>
-      asked.restrictions[field] === undefined &&
-      (blurred.has(field) ||
-        (after.restrictions[field] !== undefined &&
-          !Equal.equals(sorted(before.restrictions[field]), sorted(after.restrictions[field]))))
-  )
-  const fixed = ["keyType", "transientAssistant"].filter((field) => {
-    const shown = after.options?.[field]
-    return blurred.has(`options.${field}`) || (shown !== undefined && shown !== before.options?.[field])
-  })
-  return [...lists, ...fixed.map((field) => `options.${field}`)]
+  const unasked = Object.entries(before.restrictions).filter(([field]) => !(field in asked.restrictions))
+  return ApiKeyDriver.compareEcho({ restrictions: Object.fromEntries(unasked), options: before.options }, after).missing
 }
-
-const sorted = (list: AllowList | undefined) => (list === "any" || list === undefined ? list : [...list].sort())
 
 const layerFailure = (path: ReadonlyArray<string>, message: string) =>
   new ApiKeyError({
@@ -254,8 +240,10 @@ export const make = Effect.fnUntraced(function* (options: Options) {
       const after = toRecord(
         yield* client.update(id, { ...(name === undefined ? {} : { name }), ...toFields(restrictions) })
       )
-      const missing = tookAlong(before, asked, after)
-      return missing.length === 0 ? after : yield* fail(new PartiallyApplied({ applied: [], missing }))
+      const along = tookAlong(before, asked, after)
+      if (along.length === 0) return after
+      const { applied, missing } = ApiKeyDriver.compareEcho(asked, after)
+      return yield* fail(new PartiallyApplied({ applied, missing: [...missing, ...along] }))
     }),
     remove,
     get: (id) => Effect.map(client.get(id), toRecord),

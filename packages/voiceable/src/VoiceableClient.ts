@@ -77,7 +77,7 @@ const endpoints = {
   get: { method: "GET", path: key, safety: "read", reply: Wire.KeyReply, errors: notFound },
   list: { method: "GET", path: keys, safety: "read", reply: Wire.KeysReply },
   // The dashboard takes a redirect and an empty body for a success. Either may as well be a login page.
-  delete: { ...ProviderClient.undocumentedRemoval, method: "DELETE", path: key, errors: notFound }
+  delete: { ...ProviderClient.undocumentedRemoval(Wire.saysNo), method: "DELETE", path: key, errors: notFound }
 } as const
 
 /**

@@ -147,13 +147,20 @@ const dataOf = (reply: unknown): unknown => {
   return data === undefined ? reply : data
 }
 
-/** Whether the envelope says no, whatever the HTTP status said. */
-const saysNo = (reply: unknown): boolean => {
+/** Whether something is said by a value: not by `false`, `0`, or an empty text, list or object. */
+const isSaid = (value: unknown): boolean =>
+  Predicate.isObjectOrArray(value) ? Object.keys(value).length > 0 : Boolean(value)
+
+/**
+ * Whether a reply says that it is an error, whatever the HTTP status said.
+ *
+ * @since 0.1.0
+ * @category replies
+ */
+export const saysNo = (reply: unknown): boolean => {
   const { error, errors, status } = WireValue.readObject(reply)
   const code = WireValue.readNumber(WireValue.readObject(status).code)
-  const none = errors === undefined || errors === null || errors === ""
-  const empty = Predicate.isObjectOrArray(errors) && Object.keys(errors).length === 0
-  return Option.exists(code, (number) => number >= 400) || (error ?? "") !== "" || !(none || empty)
+  return Option.exists(code, (number) => number >= 400) || isSaid(error) || isSaid(errors)
 }
 
 /**
@@ -196,30 +203,34 @@ export const readKeysReply = (reply: typeof KeysReply.Type): ReadonlyArray<Voice
 }
 
 /**
- * Finds id and secret in a reply to a create that is not of the documented shape: in JSON the one object that has both, in
- * text that is no JSON the one whole number that is an `id` and the one whole value of a `key_value`. Gives a reply that is
- * of that shape.
+ * Finds id and secret in a reply to a create that is not of the documented shape: in JSON in the one object that has both, in
+ * text that is no JSON, as in a reply that was cut off, between two braces: an id elsewhere may be anyone's. Gives a reply
+ * that is of the documented shape.
  *
  * @since 0.1.0
  * @category replies
  */
 export const salvageKey = (reply: unknown): Option.Option<typeof KeyReply.Type> => {
-  if (saysNo(reply)) return Option.none()
-  if (!Predicate.isString(reply)) {
-    const [found, ...others] = WireValue.objectsIn(reply).filter((object) => {
-      const { id, keyValue } = readKey(object)
-      return Option.isSome(id) && Option.isSome(keyValue)
-    })
-    return found === undefined || others.length > 0 ? Option.none() : Option.some({ data: found })
-  }
-  const all = (pattern: RegExp) => [...new Set(Array.from(reply.matchAll(pattern), ([, value = ""]) => value))]
-  const [id, ...otherIds] = all(/"id"\s{0,8}:\s{0,8}(\d{1,16})\s{0,8}[,}]/g)
-  const [secret, ...otherSecrets] = all(/"key_value"\s{0,8}:\s{0,8}"([^"\\]{1,512})"/g).filter((value) =>
-    Option.isSome(readSecret(value))
-  )
-  return id === undefined || secret === undefined || otherIds.length + otherSecrets.length > 0
-    ? Option.none()
-    : Option.some({ data: { id, key_value: secret } })
+  const found = Predicate.isString(reply) ? fragmentsIn(reply) : WireValue.objectsIn(reply)
+  const [key, ...others] = found.filter((object) => {
+    const { id, keyValue } = readKey(object)
+    return Option.isSome(id) && Option.isSome(keyValue)
+  })
+  return key === undefined || others.length > 0 || saysNo(reply) ? Option.none() : Option.some({ data: key })
+}
+
+/** The ids and secrets that stand between two braces of a text, where there is one of each; none where secrets differ. */
+const fragmentsIn = (text: string): ReadonlyArray<{ readonly [field: PropertyKey]: unknown }> => {
+  const all = (part: string, pattern: RegExp) => [...new Set(Array.from(part.matchAll(pattern), ([, value]) => value))]
+  const secret = /"key_value"\s{0,8}:\s{0,8}"([^"\\]{1,512})"/g
+  if (all(text, secret).length !== 1) return []
+  const fragments = text.split(/(?<=[{}])/).flatMap((part) => {
+    const ids = all(part, /"id"\s{0,8}:\s{0,8}(\d{1,16})\s{0,8}[,}]/g)
+    const [key_value] = all(part, secret)
+    return ids.length === 1 && key_value !== undefined ? [`${ids[0]}`] : []
+  })
+  const [id, ...others] = new Set(fragments)
+  return id === undefined || others.length > 0 ? [] : [{ id, key_value: all(text, secret)[0] }]
 }
 
 /** The vendor's words for fields, as its messages begin with them, and ours. */

@@ -696,7 +696,8 @@ describe("a reply to a creation that is not as documented", () => {
     "cut off behind the id, which comes last": `{"data":{"key_value" : "${secret}","user_id":1,"id" : 2 }`,
     "of another depth": JSON.stringify({ result: { api_key: row({ key_value: secret }) } }),
     "in a list of one": JSON.stringify([{ id: 2, key_value: secret }]),
-    "in text that repeats it": `${whole}\n${whole}`
+    "in text that repeats it": `${whole}\n${whole}`,
+    "cut off, beside another id": `{"user":{"id":1},"key":{"id":2,"key_value":"${secret}",`
   }
   for (const [what, body] of Object.entries(found)) {
     it.effect(`the key is found: ${what}`, () =>
@@ -719,7 +720,9 @@ describe("a reply to a creation that is not as documented", () => {
     "a secret and no id": JSON.stringify({ key_value: secret }),
     "two keys": JSON.stringify(enveloped([row({ key_value: secret }), two])),
     "two keys, cut off": JSON.stringify([row({ key_value: secret }), two]).slice(0, -3),
-    "two ids, cut off": `{"user":{"id":1},"key":{"id":2,"key_value":"${secret}",`,
+    "the id of something in it, cut off": `{"data":{"key_value":"${secret}","name":"a","user":{"id":3},"allowed_or`,
+    "the id of something before it, cut off": `{"data":{"user":{"id":3},"key_value":"${secret}","name":"a",`,
+    "two ids in one, cut off": `{"id":1,"key_value":"${secret}","id":2,`,
     "two secrets, cut off": `{"id":2,"key_value":"${secret}","last":{"key_value":"${secret}2"}`,
     "another's id": `{"user_id":2,"key_value":"${secret}",`,
     "a masked secret, cut off": `{"id":2,"key_value":"api_test_voiceable_****",`,
@@ -889,7 +892,7 @@ describe("a patch", () => {
           yield* faults.inject(instead(enveloped(row({ name: "b", ...shown }))), { method: "PUT" })
           const error = yield* expectError(keys.patch(ref, { name: "b" }, options), "PartiallyApplied")
           assert(error.reason._tag === "PartiallyApplied")
-          assert.deepStrictEqual([error.reason.applied, error.reason.missing], [[], missing])
+          assert.deepStrictEqual([error.reason.applied, error.reason.missing], [["name"], missing])
           assert.deepStrictEqual([error.operation, error.handle], ["patch", "voiceable_2"])
         }
       }).pipe(Effect.provide(withSandbox()))
@@ -919,7 +922,7 @@ describe("a patch", () => {
       const shown = row({ allowed_origins: ["https://b.example"], allowed_assistants: [] })
       yield* faults.inject(instead(enveloped(shown)), { method: "PUT" })
       const reason = yield* expectReason(keys.patch(ref, { origins: ["https://b.example"] }), "PartiallyApplied")
-      assert.deepStrictEqual([reason.applied, reason.missing], [[], ["resources"]])
+      assert.deepStrictEqual([reason.applied, reason.missing], [["origins"], ["resources"]])
     }).pipe(Effect.provide(withSandbox()))
   )
 
@@ -1224,9 +1227,6 @@ describe("deletion", () => {
       "the vendor's envelope, and the key": { status: 200, body: JSON.stringify(enveloped(row())) },
       "an empty object": { status: 200, body: "{}" },
       "an empty body": { status: 200, body: "" },
-      "an error beside the envelope": { status: 200, body: `{"status":{"code":200},"error":"no"}` },
-      "errors beside the envelope": { status: 200, body: `{"status":{"code":200},"errors":["no"]}` },
-      "an envelope that says 401": { status: 200, body: `{"status":{"code":401,"message":"Unauthorized"}}` },
       "a key": { status: 200, body: JSON.stringify(row()) },
       "a status that is none": { status: 200, body: `{"status":"ok"}` },
       "a list": { status: 200, body: "[]" },
@@ -1244,6 +1244,26 @@ describe("deletion", () => {
           assert.include(error.message, "the key is still there")
           assert.isTrue(yield* sandbox.isLive(Redacted.value(secret)))
           assert.isFalse((yield* faults.attempts).some(({ url }) => url.includes("evil")))
+        }).pipe(Effect.provide(withSandbox()))
+      )
+    }
+
+    for (const [what, body] of [
+      ["an error beside the envelope", `{"status":{"code":200},"error":"no"}`],
+      ["errors beside the envelope", `{"status":{"code":200},"errors":["no"]}`],
+      ["an envelope that says 401", `{"status":{"code":401,"message":"Unauthorized"}}`]
+    ] as const) {
+      it.effect(`${verb}: a 200 that says no is no success, wherever the key is: ${what}`, () =>
+        Effect.gen(function* () {
+          const { faults, keys, sandbox, sent } = yield* setup
+          const { ref, secret } = yield* keys.create(spec)
+          yield* faults.inject({ status: 200, body }, { method: "DELETE" })
+          // Nor where reading it would not find it, for another reason.
+          yield* faults.inject({ status: 404, body: `{"status":{"code":404}}` }, { method: "GET" })
+          yield* sent
+          yield* expectReason(call(keys, ref), "UnexpectedResponse")
+          assert.isTrue(yield* sandbox.isLive(Redacted.value(secret)))
+          assert.deepStrictEqual(yield* sent, [])
         }).pipe(Effect.provide(withSandbox()))
       )
     }

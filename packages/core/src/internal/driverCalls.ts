@@ -1,3 +1,4 @@
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -108,7 +109,20 @@ export const make = (driver: ApiKeyDriver): DriverCalls => {
         setStatus === undefined ? undefined : Effect.suspend(() => Effect.asVoid(setStatus(address, "disabled")))
       const remove = removeOf === undefined ? undefined : Effect.suspend(() => removeOf(address))
       const means =
-        remove === undefined || disable === undefined ? (remove ?? disable) : Effect.catchCause(remove, () => disable)
+        remove === undefined || disable === undefined
+          ? (remove ?? disable)
+          : Effect.catchCause(remove, (cause) =>
+              Effect.catchIf(
+                disable,
+                // The removal was taken and could not be looked up; now the vendor does not know the key.
+                (error) =>
+                  ApiKeyError.is("KeyNotFound")(error) &&
+                  cause.reasons.some(
+                    (reason) => Cause.isFailReason(reason) && ApiKeyError.is("PartiallyApplied")(reason.error)
+                  ),
+                () => Effect.void
+              )
+            )
       return means === undefined
         ? Effect.succeed(false)
         : Effect.map(Effect.exit(means), Exit.isSuccess).pipe(Effect.provideService(Urgent, true))

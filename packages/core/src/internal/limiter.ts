@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as RateLimiter from "effect/persistence/RateLimiter"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import { type ApiKeyErrorReason, ProviderUnavailable, RateLimited } from "../ApiKeyError.ts"
 
@@ -183,25 +184,34 @@ export const make = Effect.fnUntraced(function* (options: {
     Effect.gen(function* () {
       const deadline = (yield* Clock.currentTimeMillis) + Duration.toMillis(options.maxWait)
       let held = false
-      /** How long until the account lets this call out. Its token is kept while it waits for a place. */
-      const account = Effect.gen(function* () {
-        const shut = Duration.max(yield* gate, yield* afterErrors)
-        if (!Duration.isZero(shut) || held) return shut
-        // A call that its endpoint holds back costs the account nothing.
-        const busy = own === undefined ? Duration.zero : yield* place(own, 0)
-        if (!Duration.isZero(busy)) return busy
-        const delay = yield* token
+      /** How long until there is a token, which is kept while its call waits for a place. */
+      const takeToken = Effect.gen(function* () {
+        const delay = held ? Duration.zero : yield* token
         held = Duration.isZero(delay)
         return delay
       })
-      while (true) {
-        let delay = yield* account
-        if (Duration.isZero(delay)) {
-          const value = yield* ready
-          if (own === undefined) return value
-          delay = yield* place(own, 1)
-          if (Duration.isZero(delay)) return value
+      /** One try: what `ready` gave, or how long to wait before the next. */
+      const attempt = Effect.gen(function* () {
+        const shut = Duration.max(yield* gate, yield* afterErrors)
+        if (!Duration.isZero(shut)) return Result.fail(shut)
+        if (own === undefined) {
+          const delay = yield* takeToken
+          return Duration.isZero(delay) ? Result.succeed(yield* ready) : Result.fail(delay)
         }
+        // A call that its endpoint holds back costs the account nothing: its token is taken with its place, after all else.
+        const busy = yield* place(own, 0)
+        if (!Duration.isZero(busy)) return Result.fail(busy)
+        const value = yield* ready
+        for (const take of [place(own, 0), takeToken, place(own, 1)]) {
+          const delay = yield* take
+          if (!Duration.isZero(delay)) return Result.fail(delay)
+        }
+        return Result.succeed(value)
+      })
+      while (true) {
+        const tried = yield* attempt
+        if (Result.isSuccess(tried)) return tried.success
+        const delay = tried.failure
         if ((yield* Clock.currentTimeMillis) + Duration.toMillis(delay) > deadline) {
           return yield* new RateLimited({ retryAfter: delay, source: "limiter" })
         }

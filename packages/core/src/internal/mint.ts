@@ -22,6 +22,7 @@ import { isUnrestricted } from "./compare.ts"
 import type { DriverCalls } from "./driverCalls.ts"
 import { compareEcho, type Echo } from "./echo.ts"
 import { checkDuration } from "./issues.ts"
+import { Urgent } from "./limiter.ts"
 import { type MintRegion, withDeadline } from "./mintRegion.ts"
 import type { Call, Telemetry } from "./telemetry.ts"
 import * as Validate from "./validate.ts"
@@ -189,13 +190,16 @@ export const make = (
     return yield* Effect.failCause(deliveryCause(end, verb, key, revoked))
   })
 
-  /** How a step after the delivery ended: the key is out, so that not even a defect may take the result away. */
+  /**
+   * How a step after the delivery ended: the key is out, so that not even a defect may take the result away, and other work
+   * must not hold the step back.
+   */
   const concluded = (
     verb: Verb,
     handle: string,
     step: Effect.Effect<void, ApiKeyError>
   ): Effect.Effect<ApiKeyError | undefined> =>
-    Effect.matchCause(label(verb, handle)(step), {
+    Effect.matchCause(Effect.provideService(label(verb, handle)(step), Urgent, true), {
       onSuccess: () => undefined,
       onFailure: (cause) => {
         const error = cause.reasons.find(Cause.isFailReason)?.error
