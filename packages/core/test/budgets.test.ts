@@ -631,6 +631,21 @@ describe("a client's calls", () => {
     }).pipe(Effect.scoped, Effect.provide(layer))
   })
 
+  it.effect("those whom the endpoint holds back cost the account nothing, however they are interleaved", () =>
+    Effect.gen(function* () {
+      const client = yield* makeClient({
+        // Each caller yields between looking for a place and taking it.
+        apiKey: Effect.as(Effect.yieldNow, Redacted.make("api_test_manager")),
+        budgets: { ordinary: { limit: 20, window: "1 minute" }, urgent: generous, lockout: "5 minutes" }
+      })
+      const ends = yield* Effect.forEach(times(60), () => Effect.exit(adding(client, add)), {
+        concurrency: "unbounded"
+      })
+      assert.strictEqual(ends.filter(Exit.isSuccess).length, 2)
+      yield* reading(client)
+    }).pipe(Effect.scoped, Effect.provide(http))
+  )
+
   it.effect("every attempt takes a place, repeats included", () =>
     Effect.gen(function* () {
       const faults = yield* HttpFaults.HttpFaults

@@ -1,6 +1,8 @@
 /** What a reply says is not believed where it may be another's, or where it cannot be read. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
@@ -10,7 +12,14 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { KeyRef } from "../src/ApiKey.ts"
 import type { ApiKeyDriver, KeyRecord } from "../src/ApiKeyDriver.ts"
-import { ApiKeyError, InvalidRequest, KeyNotFound, ProviderUnavailable } from "../src/ApiKeyError.ts"
+import {
+  ApiKeyError,
+  InvalidRequest,
+  KeyNotFound,
+  PartiallyApplied,
+  PermissionDenied,
+  ProviderUnavailable
+} from "../src/ApiKeyError.ts"
 import { ApiKeyService } from "../src/ApiKeyService.ts"
 import { compareEcho } from "../src/internal/echo.ts"
 import * as ProviderClient from "../src/ProviderClient.ts"
@@ -279,6 +288,34 @@ describe("an old key that is not found when it is to be retired", () => {
         assert(incomplete?.step === "retire")
         assert.strictEqual(incomplete.error.reason._tag, "KeyNotFound")
       }).pipe(Effect.provide(service({ rotation, get })))
+    )
+  }
+})
+
+describe("taking back a key whose removal could not be looked up", () => {
+  const taken = new PartiallyApplied({ applied: ["delete"], missing: ["confirmation"] })
+  const create = Effect.flatMap(ApiKeyService, (keys) =>
+    Effect.exit(keys.create({ name: "a" }, { deliver: () => Effect.fail("vault down" as const) }))
+  )
+  const parts = (removal: ApiKeyError["reason"], disabling: ApiKeyError["reason"]) => ({
+    mint: () => Effect.succeed({ send: Effect.succeed({ address: "id2", secret: "api_test_new" }) }),
+    remove: () => failing(removal),
+    setStatus: () => failing(disabling)
+  })
+  /** Whether the failure says that the key may be live. */
+  const alarm = (exit: Exit.Exit<unknown, unknown>) =>
+    Exit.isFailure(exit) &&
+    exit.cause.reasons.some((reason) => Cause.isFailReason(reason) && reason.error instanceof ApiKeyError)
+
+  for (const [what, removal, disabling, alarmed] of [
+    ["it was taken, and now the key is not known", taken, new KeyNotFound(), false],
+    ["it was refused, and the key is not known", new PermissionDenied(), new KeyNotFound(), true],
+    ["it was taken, and the key cannot be disabled", taken, new PermissionDenied(), true]
+  ] as const) {
+    it.effect(`${alarmed ? "may be live" : "is gone"}: ${what}`, () =>
+      Effect.gen(function* () {
+        assert.strictEqual(alarm(yield* create), alarmed)
+      }).pipe(Effect.provide(service(parts(removal, disabling))))
     )
   }
 })
