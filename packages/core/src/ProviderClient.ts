@@ -385,7 +385,8 @@ const readText = (response: HttpClientResponse.HttpClientResponse, maxBytes: num
 const parseJson = (text: string): Result.Result<unknown, unknown> =>
   text === "" ? Result.succeed(undefined) : Result.try((): unknown => JSON.parse(text))
 
-const holds = (part: string) => (text: string) => text.includes(part)
+/** Whether a text holds a credential; one of a few characters, which no vendor gives out, could stand in any text. */
+const holds = (credential: string) => (text: string) => credential.length >= 8 && text.includes(credential)
 
 /** A value as JSON has it, without the quotes around a string: however a reply escapes it, this is how it reads here. */
 const quoted = (value: unknown): string => (JSON.stringify(value) ?? "").replace(/^"|"$/g, "")
