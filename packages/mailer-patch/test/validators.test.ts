@@ -410,25 +410,8 @@ it("no message holds the value", () => {
 })
 
 describe("hostile input", () => {
-  const timeOf = (work: () => unknown): number => {
-    const start = performance.now()
-    work()
-    return performance.now() - start
-  }
-  /**
-   * Whether the work for sixteen times the input is far from 256 times as much, at best of ten: where it is linear it takes a
-   * hundredth of what is allowed, however slow the machine.
-   */
-  const isLinear = (run: (text: string) => unknown, small: string, large: string): boolean =>
-    Array.from({ length: 10 }).some(
-      () =>
-        timeOf(() => run(large)) <
-        100 *
-          Math.max(
-            2,
-            timeOf(() => run(small))
-          )
-    )
+  /** What is quadratic takes longer for such a text than the time-out of a test, and what is linear no time. */
+  const large = 400_000
   const pieces = [
     "a",
     "/",
@@ -460,7 +443,6 @@ describe("hostile input", () => {
     "[",
     "\n"
   ]
-  const sizes = { small: 3_000, large: 48_000 }
   const runs: ReadonlyArray<readonly [name: string, run: (text: string) => unknown]> = [
     ["checkEndpoint", checkEndpoint],
     ["isEmail", isEmail],
@@ -479,15 +461,8 @@ describe("hostile input", () => {
   for (const [name, run] of runs) {
     it(`${name} does not take far more for a long text`, () => {
       for (const piece of pieces) {
-        const [small, large] = [sizes.small, sizes.large].map((size) => piece.repeat(Math.ceil(size / piece.length)))
-        for (const enclose of [
-          (text = "") => text,
-          (text = "") => `${text}!`,
-          (text = "") => `/${text}`,
-          (text = "") => `1 hour ${text}`
-        ]) {
-          assert.isTrue(isLinear(run, enclose(small), enclose(large)), `${name} of ${JSON.stringify(piece)}`)
-        }
+        const text = piece.repeat(large / piece.length)
+        for (const enclosed of [text, `${text}!`, `/${text}`, `1 hour ${text}`]) run(enclosed)
       }
     })
   }

@@ -269,27 +269,14 @@ describe("replies", () => {
       `\\"`,
       " "
     ]
-    for (const piece of pieces) assertGrowth((size) => piece.repeat(size / piece.length))
-    assertGrowth((size) => `"key_value":"${"a".repeat(size)}`)
+    for (const piece of pieces) assertLinear((size) => piece.repeat(size / piece.length))
+    assertLinear((size) => `"key_value":"${"a".repeat(size)}`)
   })
 })
 
-/**
- * Checks that looking through ten times as much takes nowhere near a hundred times as long. What is too quick to be timed is
- * not held against anything, and of several tries the quickest counts: a busy machine does not matter.
- */
-const assertGrowth = (textOf: (size: number) => string) => {
-  const quickest = (size: number) => {
-    const text = textOf(size)
-    const times = Array.from({ length: 5 }, () => {
-      const from = performance.now()
-      Wire.salvageKey(text)
-      return performance.now() - from
-    })
-    return Math.min(...times)
-  }
-  const floor = 5
-  assert.isBelow(quickest(500_000), 50 * Math.max(floor, quickest(50_000)))
+/** Looks through a large text: what is quadratic takes longer than the time-out of a test, and what is linear no time. */
+const assertLinear = (textOf: (size: number) => string) => {
+  Wire.salvageKey(textOf(500_000))
 }
 
 type Step =

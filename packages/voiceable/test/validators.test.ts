@@ -45,21 +45,11 @@ const nearOrigin = fc.oneof(
 const nearAssistant = fc.oneof(textOf("aZ09_-", 70), textOf("a0_-*./ \né", 8), fc.uuid())
 
 /**
- * Checks that work on ten times as much takes nowhere near a hundred times as long. What is too quick to be timed is not
- * held against anything, and of several tries the quickest counts: a busy machine does not matter.
+ * Works on a large input: what is linear takes milliseconds, and what is quadratic longer than the time-out of a test. The two
+ * are so far apart that a busy machine does not matter.
  */
-const assertGrowth = (work: (size: number) => () => unknown) => {
-  const quickest = (size: number) => {
-    const run = work(size)
-    const times = Array.from({ length: 5 }, () => {
-      const from = performance.now()
-      run()
-      return performance.now() - from
-    })
-    return Math.min(...times)
-  }
-  const floor = 5
-  assert.isBelow(quickest(1_000_000), 50 * Math.max(floor, quickest(100_000)))
+const assertLinear = (work: (size: number) => () => unknown) => {
+  work(1_000_000)()
 }
 
 const checks = [
@@ -288,7 +278,7 @@ for (const { name, check, near, fixed } of checks) {
         for (const start of ["", "1", "https://", "https://[", "https://a:"]) {
           assert.isTrue(Result.isFailure(check(start + piece.repeat(1_000_000 / piece.length))))
           // The work on what is ten times as long is about ten times as much at the very most, and never a hundred times.
-          assertGrowth((size) => {
+          assertLinear((size) => {
             const value = start + piece.repeat(size / piece.length)
             return () => check(value)
           })
