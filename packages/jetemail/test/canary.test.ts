@@ -2,66 +2,18 @@ import { inspect } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import type { ApiKeyError, IssuedKey, KeyRef } from "@effect-api-keys/core"
 import { ApiKeyService } from "@effect-api-keys/core"
-import { HttpFaults } from "@effect-api-keys/core/testing"
+import { HttpFaults, Witness } from "@effect-api-keys/core/testing"
 import * as JetEmail from "@effect-api-keys/jetemail"
 import { JetEmailSandbox } from "@effect-api-keys/jetemail/testing"
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
 import * as Metric from "effect/Metric"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
-import * as Tracer from "effect/Tracer"
 
 const manager = "api_test_canary_manager"
 /** JetEmail's tokens as the sandbox mints them, and the manager's credential. */
 const secret = /transactional_api_test|api_test_canary/
-
-/** Every string that can be reached from a value by its own properties, whatever their kind. */
-const strings = (value: unknown, seen = new Set<unknown>()): ReadonlyArray<string> => {
-  if (typeof value === "string") return [value]
-  if ((typeof value !== "object" && typeof value !== "function") || value === null || seen.has(value)) return []
-  seen.add(value)
-  const entries = value instanceof Map || value instanceof Set ? [...value].flat() : []
-  const own = Reflect.ownKeys(value).flatMap((key) => {
-    const descriptor = Object.getOwnPropertyDescriptor(value, key)
-    return [String(key), descriptor !== undefined && "value" in descriptor ? descriptor.value : undefined]
-  })
-  return [...entries, ...own].flatMap((inner) => strings(inner, seen))
-}
-
-/** What could be seen of a run: logs, ended spans, metrics, and the exit in every rendering. */
-const makeWitness = () => {
-  const lines: Array<string> = []
-  const spans: Array<Tracer.Span> = []
-  const layer = Layer.mergeAll(
-    Logger.layer([
-      Logger.make((options) => void lines.push(inspect(options, { depth: 6 }), Logger.formatJson.log(options)))
-    ]),
-    Layer.succeed(
-      Tracer.Tracer,
-      Tracer.make({
-        span: (options) => {
-          const span = new Tracer.NativeSpan(options)
-          spans.push(span)
-          return span
-        }
-      })
-    )
-  )
-  const seen = (exit: Exit.Exit<unknown, unknown>, metrics: unknown): ReadonlyArray<string> => [
-    ...lines,
-    ...spans.flatMap((span) => strings(span)),
-    JSON.stringify(metrics, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value)),
-    inspect(exit, { depth: 20, showHidden: true }),
-    JSON.stringify(exit),
-    String(exit),
-    ...(Exit.isFailure(exit) ? [Cause.pretty(exit.cause), ...strings(exit)] : [])
-  ]
-  return { layer, seen, spans }
-}
 
 type Keys = ApiKeyService["Service"]
 
@@ -97,7 +49,7 @@ describe("no secret is seen", () => {
     for (const [what, fault] of Object.entries(faults)) {
       it.effect(`${verb}, ${what}`, () =>
         Effect.gen(function* () {
-          const witness = makeWitness()
+          const witness = Witness.make(inspect)
           const exit = yield* Effect.gen(function* () {
             const keys = yield* ApiKeyService
             const http = yield* HttpFaults.HttpFaults
@@ -127,7 +79,7 @@ describe("no secret is seen", () => {
 
   it.effect("and the witness sees one that is planted", () =>
     Effect.gen(function* () {
-      const witness = makeWitness()
+      const witness = Witness.make(inspect)
       const planted = (where: string) => `transactional_api_test_planted_${where}`
       const exit = yield* Effect.log(planted("log")).pipe(
         Effect.andThen(Effect.fail({ token: planted("error") })),

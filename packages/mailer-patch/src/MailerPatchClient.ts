@@ -277,7 +277,7 @@ export const make = Effect.fnUntraced(function* (
     add: (request) =>
       Effect.map(add({ body: { ...request, ...subaccount } }), ({ send }) => ({
         // The reply is one key: it was checked when it was decoded.
-        send: Effect.map(send, (reply) => Wire.readNewKey(reply))
+        send: Effect.map(send, Wire.readNewKey)
       })),
     edit: (request) =>
       Effect.flatMap(edit({ body: { ...request, ...subaccount } }), (reply) =>

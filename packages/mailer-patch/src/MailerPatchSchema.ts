@@ -329,8 +329,13 @@ export const KeysReply = Schema.Unknown.check(Schema.makeFilter((reply) => items
  */
 export const readKeys = (reply: unknown): ReadonlyArray<MailerPatchKey> => (itemsOf(reply) ?? []).map(readKey)
 
-/** The first key of a reply, or one of which nothing is known. */
-const firstKey = (reply: unknown): MailerPatchKey => readKeys(reply)[0] ?? readKey(undefined)
+/**
+ * The new key of a reply to `add`.
+ *
+ * @since 0.1.0
+ * @category replies
+ */
+export const readNewKey = (reply: unknown): MailerPatchKey => readKeys(reply)[0] ?? readKey(undefined)
 
 /**
  * The reply to `add`: exactly one key, and whole.
@@ -339,16 +344,8 @@ const firstKey = (reply: unknown): MailerPatchKey => readKeys(reply)[0] ?? readK
  * @category replies
  */
 export const NewKeyReply = Schema.Unknown.check(
-  Schema.makeFilter((reply) => readKeys(reply).length === 1 && Option.isSome(firstKey(reply).key))
+  Schema.makeFilter((reply) => readKeys(reply).length === 1 && Option.isSome(readNewKey(reply).key))
 )
-
-/**
- * The new key of a reply to `add`.
- *
- * @since 0.1.0
- * @category replies
- */
-export const readNewKey = (reply: typeof NewKeyReply.Type): MailerPatchKey => firstKey(reply)
 
 /**
  * Finds the key in a reply to `add` that is not of the documented shape: the one whole key that is an `api_key` in it,

@@ -173,13 +173,6 @@ const tookAlong = (before: ApiKeyDriver.KeyRecord, asked: ApiKeyDriver.PatchSpec
   return ApiKeyDriver.compareEcho({ restrictions: Object.fromEntries(unasked), options: before.options }, after).missing
 }
 
-const layerFailure = (path: ReadonlyArray<string>, message: string) =>
-  new ApiKeyError({
-    provider: Client.provider,
-    operation: "layer",
-    reason: new InvalidRequest({ source: "client", issues: [{ path, message }] })
-  })
-
 /**
  * Makes the driver, over the client in the context. {@link layer} is this with `ApiKeyService.layer`.
  *
@@ -191,7 +184,9 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   // From JavaScript, there may be no defaults at all; core says so of those that all vendors have.
   const keyType = (options.defaults as Partial<Defaults> | undefined)?.keyType
   if (keyType !== "private" && keyType !== "public") {
-    return yield* layerFailure(["defaults", "keyType"], `must be "private" or "public"`)
+    const issues = [{ path: ["defaults", "keyType"], message: `must be "private" or "public"` }]
+    const reason = new InvalidRequest({ source: "client", issues })
+    return yield* new ApiKeyError({ provider: Client.provider, operation: "layer", reason })
   }
 
   const mint = ({ name, options, restrictions }: ApiKeyDriver.MintSpec) => {

@@ -18,7 +18,10 @@ export interface Budget {
 export interface Budgets {
   /** For every call. */
   readonly ordinary: Budget
-  /** On top, for `revoke` and `disable` alone: shutting a key off must not wait behind other work. */
+  /**
+   * On top, for what must not wait behind other work: `revoke`, `disable`, taking a key back that nobody holds, and the steps
+   * of a rotation after its delivery.
+   */
   readonly urgent: Budget
   /** How long nothing is sent after a 429 that does not say `Retry-After`. */
   readonly lockout: Duration.Input
@@ -35,7 +38,7 @@ export interface EndpointBudget extends Budget {
   readonly name: string
 }
 
-/** Marks calls that may use the reserve; set by the service around `revoke` and `disable`. */
+/** Marks calls that may use the reserve: see {@link Budgets}. */
 export const Urgent = Context.Reference<boolean>("@effect-api-keys/core/internal/limiter/Urgent", {
   defaultValue: () => false
 })
@@ -76,7 +79,8 @@ const storeDown = Effect.suspend(() =>
 const memoryStore = Effect.map(Layer.build(RateLimiter.layerStoreMemory), Context.get(RateLimiter.RateLimiterStore))
 
 /**
- * Two token buckets, a gate, a count of errors and the endpoints' own budgets, on Effect's `RateLimiterStore`: the one from the context, else one in memory.
+ * Two token buckets, a gate, a count of errors and the endpoints' own budgets, on Effect's `RateLimiterStore`: the one from
+ * the context, else one in memory.
  *
  * The gate is a fixed window of one token that lasts as long as the lockout: taken on a 429, and looked at with a
  * request for no tokens. So it is shared by every process that shares the store, like the buckets.

@@ -12,6 +12,7 @@ import * as HttpServer from "effect/http/HttpServer"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 
 /**
  * What a vendor answers: every request, whatever its path, gets a response and never a failure.
@@ -50,3 +51,40 @@ export const layerClient = (app: App): Layer.Layer<HttpClient.HttpClient> =>
  * @category layers
  */
 export const serve = (app: App): Layer.Layer<never, never, HttpServer.HttpServer> => HttpServer.serve(app)
+
+/**
+ * A request's body, as a vendor meets it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Body =
+  | { readonly _tag: "None" }
+  | { readonly _tag: "Malformed" }
+  | { readonly _tag: "Json"; readonly value: unknown }
+
+/**
+ * Parses a body's text as JSON.
+ *
+ * @since 0.1.0
+ * @category requests
+ */
+export const parseBody = (text: string): Body =>
+  text === ""
+    ? { _tag: "None" }
+    : Result.match(
+        Result.try((): unknown => JSON.parse(text)),
+        { onSuccess: (value): Body => ({ _tag: "Json", value }), onFailure: (): Body => ({ _tag: "Malformed" }) }
+      )
+
+/**
+ * Reads a request's body; one that cannot be read is as malformed as one that cannot be parsed.
+ *
+ * @since 0.1.0
+ * @category requests
+ */
+export const readBody = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Body> =>
+  request.text.pipe(
+    Effect.map(parseBody),
+    Effect.orElseSucceed((): Body => ({ _tag: "Malformed" }))
+  )

@@ -569,7 +569,7 @@ export const make = (options?: Options): Effect.Effect<JetEmailSandbox["Service"
       }
     }
 
-    const answer = (request: HttpServerRequest.HttpServerRequest, body: Body, now: number): Reply => {
+    const answer = (request: HttpServerRequest.HttpServerRequest, body: HttpSandbox.Body, now: number): Reply => {
       const path = request.url.split("?", 1)[0] ?? ""
       const methods = Object.hasOwn(routes, path) ? routes[path] : undefined
       const endpoint =
@@ -592,7 +592,7 @@ export const make = (options?: Options): Effect.Effect<JetEmailSandbox["Service"
 
     const app: HttpSandbox.App = Effect.gen(function* () {
       const request = yield* HttpServerRequest.HttpServerRequest
-      const body = yield* readBody(request)
+      const body = yield* HttpSandbox.readBody(request)
       const now = yield* Clock.currentTimeMillis
       const reply = answer(request, body, now)
       const { authorization: _, ...headers } = request.headers
@@ -688,25 +688,6 @@ export const make = (options?: Options): Effect.Effect<JetEmailSandbox["Service"
         })
     })
   })
-
-type Body =
-  | { readonly _tag: "None" }
-  | { readonly _tag: "Malformed" }
-  | { readonly _tag: "Json"; readonly value: unknown }
-
-/** Whatever was sent: a body that cannot be read is as malformed as one that cannot be parsed. */
-const readBody = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Body> =>
-  request.text.pipe(
-    Effect.map((text): Body => {
-      if (text === "") return { _tag: "None" }
-      try {
-        return { _tag: "Json", value: JSON.parse(text) }
-      } catch {
-        return { _tag: "Malformed" }
-      }
-    }),
-    Effect.orElseSucceed((): Body => ({ _tag: "Malformed" }))
-  )
 
 // -----------------------------------------------------------------------------
 // layers

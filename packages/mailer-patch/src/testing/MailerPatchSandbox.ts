@@ -931,11 +931,7 @@ export const make = (options?: Options): Effect.Effect<MailerPatchSandbox["Servi
 // requests
 // -----------------------------------------------------------------------------
 
-type Body =
-  | { readonly _tag: "None" }
-  | { readonly _tag: "Malformed" }
-  | { readonly _tag: "TooLarge" }
-  | { readonly _tag: "Json"; readonly value: unknown }
+type Body = HttpSandbox.Body | { readonly _tag: "TooLarge" }
 
 interface Arrived {
   readonly method: string
@@ -965,12 +961,7 @@ const readBody = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<B
       // assumption: no body is an empty object, of whatever type.
       if (text === "") return { _tag: "None" }
       if (new TextEncoder().encode(text).length > MAX_BYTES) return { _tag: "TooLarge" }
-      if (!isJson(request.headers["content-type"])) return { _tag: "Malformed" }
-      try {
-        return { _tag: "Json", value: JSON.parse(text) }
-      } catch {
-        return { _tag: "Malformed" }
-      }
+      return isJson(request.headers["content-type"]) ? HttpSandbox.parseBody(text) : { _tag: "Malformed" }
     }),
     Effect.orElseSucceed((): Body => ({ _tag: "Malformed" }))
   )

@@ -689,7 +689,7 @@ export const make = (options?: Options): Effect.Effect<VoiceableSandbox["Service
       request: HttpServerRequest.HttpServerRequest,
       taken: boolean,
       caller: SandboxKey | undefined,
-      body: Body,
+      body: HttpSandbox.Body,
       now: number
     ): Reply => {
       const failure = failures.shift()
@@ -711,7 +711,7 @@ export const make = (options?: Options): Effect.Effect<VoiceableSandbox["Service
 
     const app: HttpSandbox.App = Effect.gen(function* () {
       const request = yield* HttpServerRequest.HttpServerRequest
-      const body = yield* readBody(request)
+      const body = yield* HttpSandbox.readBody(request)
       const now = yield* Clock.currentTimeMillis
       const { authorization, cookie: _, "x-api-key": apiKey, ...headers } = request.headers
       // assumption: where both are sent, `X-API-Key` counts. The third way, a session's JWT, is not served.
@@ -819,25 +819,6 @@ const toResponse = (
       return HttpServerResponse.empty(options)
   }
 }
-
-type Body =
-  | { readonly _tag: "None" }
-  | { readonly _tag: "Malformed" }
-  | { readonly _tag: "Json"; readonly value: unknown }
-
-/** Whatever was sent: a body that cannot be read is as malformed as one that cannot be parsed. */
-const readBody = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Body> =>
-  request.text.pipe(
-    Effect.map((text): Body => {
-      if (text === "") return { _tag: "None" }
-      try {
-        return { _tag: "Json", value: JSON.parse(text) }
-      } catch {
-        return { _tag: "Malformed" }
-      }
-    }),
-    Effect.orElseSucceed((): Body => ({ _tag: "Malformed" }))
-  )
 
 // -----------------------------------------------------------------------------
 // layers
