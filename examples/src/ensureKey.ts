@@ -2,8 +2,8 @@
  * Ensure-by-name: the key of this name, made if there is none. For deployments that run again and again.
  *
  * Watch out: no vendor has unique names or a conditional create, so this is right for a *single* writer only; two at once
- * may both create, and the next run reports it. An existing key's secret cannot be had: its `_tag` says so, and where you
- * need the secret you rotate.
+ * may both create, and the next run reports it. An existing key's secret cannot be had: its `_tag` says so. Where you need
+ * the secret and the key has a `ref` you rotate it; SMTP2GO's list masks its keys, and shows none.
  */
 import { type ApiKey, ApiKeyService, type IssuedKey } from "@effect-api-keys/core"
 import * as Data from "effect/Data"
