@@ -10,6 +10,7 @@ import * as Voiceable from "@effect-api-keys/voiceable"
 import { VoiceableSandbox } from "@effect-api-keys/voiceable/testing"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 
 const jetEmail = Layer.unwrap(
   JetEmailSandbox.JetEmailSandbox.useSync(({ credential }) =>
@@ -57,6 +58,16 @@ const needsOrigins = Effect.flatMap(ApiKeyService.can("create", "origins", "reso
 const needsOverlap = (ref: KeyRef) =>
   Effect.flatMap(ApiKeyService.can("rotate", "overlap"), (keys) => keys.rotate(ref, { keepPrevious: true }))
 
+const needsRecovery = Effect.gen(function* () {
+  const keys = yield* ApiKeyService.can("create", "rotate", "prepare", "recover", "get")
+  const created = yield* keys.create({ name: "acme" }, { intent: yield* keys.prepare("create") })
+  const intent = yield* keys.prepare(created.ref)
+  const before = yield* keys.recover(intent, { sent: false })
+  const { issued } = yield* keys.rotate(created.ref, { deliver: () => Effect.void, intent })
+  const { name } = yield* keys.get(issued.ref)
+  return [Option.getOrNull(created.name), before._tag, Option.getOrNull(name)]
+})
+
 /** Never run: proved by the compiler. */
 const proofs = (ref: KeyRef) => [
   // What all have.
@@ -64,6 +75,11 @@ const proofs = (ref: KeyRef) => [
   run(needsCreateAndRevoke.pipe(Effect.provide(smtp2go))),
   run(needsCreateAndRevoke.pipe(Effect.provide(voiceable))),
   run(needsCreateAndRevoke.pipe(Effect.provide(choose("voiceable")))),
+
+  run(needsRecovery.pipe(Effect.provide(jetEmail))),
+  run(needsRecovery.pipe(Effect.provide(smtp2go))),
+  run(needsRecovery.pipe(Effect.provide(voiceable))),
+  run(needsRecovery.pipe(Effect.provide(choose("jetemail")))),
 
   run(needsDisable(ref).pipe(Effect.provide(jetEmail))),
   run(needsDisable(ref).pipe(Effect.provide(smtp2go))),
@@ -99,7 +115,7 @@ const proofs = (ref: KeyRef) => [
 /** What a layer gives evidence of. */
 type NeedsOf<L> = L extends Layer.Layer<infer Out, infer _E, infer _R> ? (Out extends Can<infer N> ? N : never) : never
 
-type Shared = "create" | "patch" | "rotate" | "revoke" | "delete" | "get" | "list"
+type Shared = "create" | "patch" | "rotate" | "revoke" | "delete" | "get" | "list" | "prepare" | "recover"
 
 /** The evidence in types, written out, so that it can be held against what each vendor says at run time. */
 const evidence = {
@@ -113,6 +129,8 @@ const evidence = {
     delete: true,
     get: true,
     list: true,
+    prepare: true,
+    recover: true,
     domains: true,
     ips: true,
     quota: true
@@ -128,6 +146,8 @@ const evidence = {
     delete: true,
     get: true,
     list: true,
+    prepare: true,
+    recover: true,
     scopes: true,
     rate: true
   } satisfies Record<NeedsOf<typeof smtp2go>, true>,
@@ -140,6 +160,8 @@ const evidence = {
     delete: true,
     get: true,
     list: true,
+    prepare: true,
+    recover: true,
     origins: true,
     resources: true
   } satisfies Record<NeedsOf<typeof voiceable>, true>
@@ -155,6 +177,8 @@ const everyNeed = {
   delete: true,
   get: true,
   list: true,
+  prepare: true,
+  recover: true,
   overlap: true,
   domains: true,
   ips: true,
@@ -194,6 +218,35 @@ describe("swapping the vendor", () => {
       })
     )
   }
+
+  it.effect("one program prepares its mints at every vendor, and leaves no marker behind", () =>
+    Effect.gen(function* () {
+      for (const name of names) {
+        const seen = yield* needsRecovery.pipe(Effect.provide(choose(name)))
+        assert.deepStrictEqual(seen, ["acme", "NotApplied", "acme"], name)
+      }
+    })
+  )
+
+  it.effect("an intent of one vendor is refused by the others", () =>
+    Effect.gen(function* () {
+      const intent = yield* Effect.flatMap(ApiKeyService, (keys) => keys.prepare("create")).pipe(
+        Effect.provide(MemoryProvider.layer())
+      )
+      for (const name of names) {
+        const keys = ApiKeyService.can("create", "prepare", "recover")
+        const calls = [
+          Effect.flatMap(keys, ({ create }) => Effect.asVoid(create({ name: "acme" }, { intent }))),
+          Effect.flatMap(keys, ({ recover }) => Effect.asVoid(recover(intent)))
+        ]
+        for (const call of calls) {
+          const error = yield* Effect.flip(Effect.provide(call, choose(name)))
+          assert.strictEqual(error.reason._tag, "InvalidRequest", name)
+          assert.include(error.message, "intent.provider")
+        }
+      }
+    })
+  )
 
   it.effect("a ref of one vendor is refused by the others", () =>
     Effect.gen(function* () {

@@ -50,6 +50,8 @@ const dailyRate: ApiKeyDriver.Rule<Restrictions["rate"]> = (rate) => {
     : Result.fail([{ path: ["max"], message: "at most 1000000 is allowed" }])
 }
 
+const maxName = 100
+
 const handle = (ref: string): string => `parcelbird_${ref}`
 
 const toWire = ({ rate, scopes }: Partial<Restrictions>) => ({
@@ -158,11 +160,12 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     account: client.account,
     defaults: options.defaults,
     restrictions: { scopes: ApiKeyDriver.allowList({ max: 50, entry: checkTopic }), rate: dailyRate },
-    name: ApiKeyDriver.freeText({ max: 100 }),
+    name: ApiKeyDriver.freeText({ max: maxName }),
     address: ApiKeyDriver.text(checkRef),
     handle,
     options: ApiKeyDriver.options(KeyOptions, { priority: `must be "high" or "normal"` }),
-    mint: (spec) => mint(spec, false),
+    mint: (spec, { inert }) =>
+      inert ? Effect.map(mint(spec, true), (prepared) => ({ ...prepared, activate: client.thaw })) : mint(spec, false),
     patch: (ref, { name, options, restrictions }) =>
       optionsOf(options).priority === undefined
         ? Effect.map(
@@ -189,16 +192,18 @@ export const make = Effect.fnUntraced(function* (options: Options) {
       ),
     rotation: {
       // Minted frozen: a lost reply leaves a dead token behind. It is thawed when it is delivered.
-      successor: (ref) =>
+      successor: (ref, mark) =>
         client.get(ref).pipe(
           Effect.flatMap(toCopy),
+          Effect.map((copy) => ({ ...copy, name: mark(copy.name) })),
           Effect.flatMap((spec) =>
             Effect.map(mint(spec, true), (prepared) => ({ ...prepared, spec, activate: client.thaw }))
           )
         ),
       // At once, and it can be undone; a deletion is only queued.
       retire: client.freeze
-    }
+    },
+    recovery: { maxName, secrets: false }
   } satisfies ApiKeyDriver.ApiKeyDriver
 })
 

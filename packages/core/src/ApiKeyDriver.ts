@@ -121,7 +121,11 @@ export interface PreparedMint {
    * they are compared with it like those that were asked for.
    */
   readonly options?: Readonly<Record<string, unknown>>
+  /** What the vendor is really asked for, where that is not what was given: switched off, say. The echo is held against it. */
+  readonly spec?: MintSpec
   readonly send: Effect.Effect<Minted, ApiKeyError>
+  /** Switches a key on that was minted inert. */
+  readonly activate?: (address: string) => Effect.Effect<void, ApiKeyError>
 }
 
 /**
@@ -131,10 +135,34 @@ export interface PreparedMint {
  * @category models
  */
 export interface PreparedSuccessor extends PreparedMint {
-  /** What the successor is to be: the old key's name and restrictions. It may not come out wider. */
+  /** What the successor is to be: the old key's name, by `mark`, and its restrictions. It may not come out wider. */
   readonly spec: MintSpec
-  /** Switches a successor on that was minted inert. */
-  readonly activate?: (address: string) => Effect.Effect<void, ApiKeyError>
+}
+
+/**
+ * How a lost mint can be found again at this vendor.
+ *
+ * **Details**
+ *
+ * A new key is found by a marker at the end of its name, which core puts there and takes away. A key that was rotated in
+ * place is found by `identity`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RecoveryDriver {
+  /** How long a name may be: where the marker would not fit, the name before it is cut. */
+  readonly maxName: number
+  /**
+   * Whether the list shows the secrets of its keys, which are their addresses: a lost key is then read again. Elsewhere it is
+   * an orphan.
+   */
+  readonly secrets: boolean
+  /**
+   * The vendor's own id of a key, which outlives a rotation in place; `undefined` where a record does not show it. It is
+   * printed, and must not reveal the address.
+   */
+  readonly identity?: (record: KeyRecord) => string | undefined
 }
 
 /**
@@ -146,7 +174,11 @@ export interface PreparedSuccessor extends PreparedMint {
 export type RotationDriver =
   | { readonly inPlace: (address: string) => Effect.Effect<PreparedMint, ApiKeyError> }
   | {
-      readonly successor: (address: string) => Effect.Effect<PreparedSuccessor, ApiKeyError>
+      /** `mark` makes the successor's name from the old key's, which is empty where that has none. */
+      readonly successor: (
+        address: string,
+        mark: (name: string) => string
+      ) => Effect.Effect<PreparedSuccessor, ApiKeyError>
       readonly retire: (address: string) => Effect.Effect<void, ApiKeyError>
     }
 
@@ -177,7 +209,8 @@ export interface ApiKeyDriver {
   readonly handle: (address: string) => string
   /** Decodes the vendor's own options strictly; left out where it has none. */
   readonly options?: Rule<unknown>
-  readonly mint?: (spec: MintSpec) => Effect.Effect<PreparedMint, ApiKeyError>
+  /** `inert`: the key is to be minted switched off, where the vendor can, and `activate` given with it. */
+  readonly mint?: (spec: MintSpec, options: { readonly inert: boolean }) => Effect.Effect<PreparedMint, ApiKeyError>
   /** Changes a key; gives back what the reply shows of it, if anything. */
   readonly patch?: (address: string, patch: PatchSpec) => Effect.Effect<KeyRecord | undefined, ApiKeyError>
   /** Switches a key on or off; gives back what the reply shows of it, if anything. */
@@ -192,6 +225,8 @@ export interface ApiKeyDriver {
   /** Every key, or those of this exact name where the vendor can tell; core filters again. */
   readonly list?: (filter: { readonly name?: string }) => Stream.Stream<KeyRecord, ApiKeyError>
   readonly rotation?: RotationDriver
+  /** How a lost mint is found again; left out where it cannot be. It needs `list`, and `patch` for the name. */
+  readonly recovery?: RecoveryDriver
 }
 
 /**

@@ -8,6 +8,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
+import { MintIntent } from "./Recovery.ts"
 import { Restriction } from "./Restrictions.ts"
 
 /**
@@ -213,14 +214,20 @@ export class ProviderUnavailable extends Schema.TaggedError<ProviderUnavailable>
  * **Details**
  *
  * It is never repeated. A key may exist at the vendor whose secret nobody holds: look at the vendor's list before
- * minting again. A lost in-place rotation may have killed the old secret.
+ * minting again, or call `recover` with the `intent` of a mint that was prepared. A lost in-place rotation may have killed
+ * the old secret.
  *
  * @since 0.1.0
  * @category reasons
  */
 export class OutcomeUnknown extends Schema.TaggedError<OutcomeUnknown>("@effect-api-keys/core/OutcomeUnknown")(
   "OutcomeUnknown",
-  { problem: Schema.Literals(["timeout", "transport", "status", "reply"]), issues: Schema.Array(Issue) }
+  {
+    problem: Schema.Literals(["timeout", "transport", "status", "reply"]),
+    issues: Schema.Array(Issue),
+    /** What the mint was prepared with, where it was: `recover` says what became of it. */
+    intent: Schema.optionalKey(MintIntent)
+  }
 ) {
   /** Whether the same call may succeed later without a change: it must not be repeated blindly. */
   readonly isRetryable: boolean = false
@@ -232,7 +239,11 @@ export class OutcomeUnknown extends Schema.TaggedError<OutcomeUnknown>("@effect-
       reply: "the vendor answered, but no secret could be read from the reply"
     }[this.problem]
     const where = this.issues.length === 0 ? "" : ` (${formatIssues(this.issues)})`
-    return `${what}${where}. The key may or may not have been minted; it was not tried again. Look at the vendor's list before minting again`
+    const next =
+      this.intent === undefined
+        ? "Look at the vendor's list before minting again"
+        : "Call `recover` with its `intent` before minting again"
+    return `${what}${where}. The key may or may not have been minted; it was not tried again. ${next}`
   }
 }
 

@@ -18,6 +18,7 @@ import type { ApiKeyDriver } from "./ApiKeyDriver.ts"
 import type { ApiKeyError } from "./ApiKeyError.ts"
 import * as service from "./internal/service.ts"
 import type { ProviderOptions } from "./ProviderOptions.ts"
+import type { KeySnapshot, MintIntent, Recovery } from "./Recovery.ts"
 import type { Restriction, Restrictions } from "./Restrictions.ts"
 
 /**
@@ -26,7 +27,18 @@ import type { Restriction, Restrictions } from "./Restrictions.ts"
  * @since 0.1.0
  * @category models
  */
-export type Verb = "create" | "patch" | "rotate" | "disable" | "enable" | "revoke" | "delete" | "get" | "list"
+export type Verb =
+  | "create"
+  | "patch"
+  | "rotate"
+  | "disable"
+  | "enable"
+  | "revoke"
+  | "delete"
+  | "get"
+  | "list"
+  | "prepare"
+  | "recover"
 
 /**
  * What a program can rely on: a verb, a restriction, or `overlap` (after a rotation old and new key may live side by side).
@@ -88,6 +100,38 @@ export interface Deliver<E = never, R = never> {
 }
 
 /**
+ * What was written down before a mint: an option where the program asked for `prepare`.
+ *
+ * **Details**
+ *
+ * The key is minted under a name with the intent's marker at its end, switched off where the vendor can, and gets its real
+ * name last of all. So it can be found by `recover`, whatever becomes of the call. Where the last renaming fails, the call
+ * succeeds, and `name` of the key says what it is really called.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Intended<N extends Need = Need> = "prepare" extends N ? { readonly intent?: MintIntent } : unknown
+
+/**
+ * What becomes of the old key of a rotation, and of the new one: options where the program asked for `overlap`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Overlap<N extends Need = Need> = "overlap" extends N
+  ? {
+      /** Leaves the old key live. */
+      readonly keepPrevious?: boolean
+      /**
+       * `false` leaves a successor that the vendor minted switched off as it is, for you to `enable`; only beside
+       * `keepPrevious: true`. Where successors are minted live it changes nothing.
+       */
+      readonly activate?: boolean
+    }
+  : unknown
+
+/**
  * Every verb, with the restrictions of `N`.
  *
  * @since 0.1.0
@@ -100,7 +144,7 @@ export interface Verbs<N extends Need = Need> {
    */
   readonly create: <E = never, R = never>(
     spec: KeySpec<N>,
-    options?: Deliver<E, R>
+    options?: Deliver<E, R> & Intended<N>
   ) => Effect.Effect<IssuedKey, ApiKeyError | E, R>
   /** Changes a key; `confirm` reads it again and fails with `PartiallyApplied` where it is not as asked. */
   readonly patch: (
@@ -115,7 +159,7 @@ export interface Verbs<N extends Need = Need> {
    */
   readonly rotate: <E = never, R = never>(
     ref: KeyRef,
-    options?: Deliver<E, R> & ("overlap" extends N ? { readonly keepPrevious?: boolean } : unknown)
+    options?: Deliver<E, R> & Overlap<N> & Intended<N>
   ) => Effect.Effect<RotatedKey<E>, ApiKeyError | E, R>
   /** Shuts a key off so that it can be enabled again. */
   readonly disable: (ref: KeyRef) => Effect.Effect<void, ApiKeyError>
@@ -132,6 +176,22 @@ export interface Verbs<N extends Need = Need> {
    * them where the secret is the address: such a key is named by its `handle` alone.
    */
   readonly list: (filter?: { readonly name?: string }) => Stream.Stream<ApiKey, ApiKeyError>
+  /**
+   * Makes what a mint is found again by: of a new key, or of the rotation of this one. Store it, then give it to `create` or
+   * `rotate`. It reads the list once, to know which keys existed before; give the `snapshot` of another intent to spare that,
+   * or `"none"` to do without (`recover` then knows no candidates). What is needed of the list is read all the same.
+   *
+   * Where a lost key could not be found again, it fails: with `UnexpectedResponse`, which says what the list does not show.
+   */
+  readonly prepare: (
+    target: "create" | KeyRef,
+    options?: { readonly snapshot?: KeySnapshot | "none" }
+  ) => Effect.Effect<MintIntent, ApiKeyError>
+  /**
+   * Says what became of a mint, by reading the list. It never guesses, and changes nothing. `sent: false` says that, by your
+   * own record, nothing was sent.
+   */
+  readonly recover: (intent: MintIntent, options?: { readonly sent?: boolean }) => Effect.Effect<Recovery, ApiKeyError>
 }
 
 /**
@@ -200,6 +260,9 @@ interface Asked<in N extends Need> {
 /** Whether a driver has a part for certain: one that may be `undefined` is no evidence. */
 type Has<D, K extends PropertyKey> = K extends keyof D ? (undefined extends D[K] ? false : true) : false
 
+/** Whether a driver has all of these parts for certain. */
+type HasAll<D, K extends PropertyKey> = [{ [P in K]: Has<D, P> }[K]] extends [true] ? true : false
+
 type If<Condition, N extends Need> = true extends Condition ? N : never
 
 /**
@@ -216,6 +279,7 @@ export type Evidence<D extends ApiKeyDriver> =
   | If<Has<D, "remove">, "delete">
   | If<Has<D, "get"> | Has<D, "list">, "get">
   | If<Has<D, "list">, "list">
+  | If<HasAll<D, "recovery" | "list" | "patch">, "prepare" | "recover">
   | If<Has<D, "rotation">, "rotate" | (D["rotation"] extends { readonly successor: unknown } ? "overlap" : never)>
   | { [K in Extract<keyof D["restrictions"], Restriction>]: If<Has<D["restrictions"], K>, K> }[Extract<
       keyof D["restrictions"],

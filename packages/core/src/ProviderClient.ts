@@ -228,12 +228,18 @@ export const undocumentedRemoval = (isRefusal: (reply: unknown) => boolean) =>
 /**
  * What one request of an endpoint says: the parameters of its path, and its body where it has one.
  *
+ * **Details**
+ *
+ * `credential` is carried in place of the manager's: to ask the vendor about that very key. It is as secret, and goes nowhere
+ * else.
+ *
  * @since 0.1.0
  * @category models
  */
-export type Request<Body> = { readonly params?: Readonly<Record<string, string>> } & (unknown extends Body
-  ? { readonly body?: undefined }
-  : { readonly body: Body })
+export type Request<Body> = {
+  readonly params?: Readonly<Record<string, string>>
+  readonly credential?: Redacted.Redacted<string>
+} & (unknown extends Body ? { readonly body?: undefined } : { readonly body: Body })
 
 /**
  * A request that is ready to leave: encoded, admitted by the limiter and with its credential read.
@@ -477,20 +483,19 @@ export const make = Effect.fnUntraced(function* (
     Context.add(FetchHttpClient.RequestInit, { redirect: "manual", cache: "no-store", credentials: "omit" })
   )
 
-  const readCredential: Effect.Effect<string, ApiKeyErrorReason> = Effect.suspend(() =>
-    Redacted.isRedacted(options.apiKey) ? Effect.succeed(options.apiKey) : Effect.timeout(options.apiKey, timeout)
-  ).pipe(
-    // A wiped one throws.
-    Effect.map((credential) => Redacted.value(credential)),
-    // Whatever the effect failed with stays here: it may hold the credential.
-    Effect.catchCause(() => Effect.fail(new AuthenticationFailed({ problem: "unreadable" }))),
-    // From JavaScript, an environment variable that is not set is `undefined`.
-    Effect.flatMap((value) =>
-      Predicate.isString(value) && visibleAscii.test(value)
-        ? Effect.succeed(value)
-        : Effect.fail(new AuthenticationFailed({ problem: "malformed" }))
+  const readCredential = (from: Credential): Effect.Effect<string, ApiKeyErrorReason> =>
+    Effect.suspend(() => (Redacted.isRedacted(from) ? Effect.succeed(from) : Effect.timeout(from, timeout))).pipe(
+      // A wiped one throws.
+      Effect.map((credential) => Redacted.value(credential)),
+      // Whatever the effect failed with stays here: it may hold the credential.
+      Effect.catchCause(() => Effect.fail(new AuthenticationFailed({ problem: "unreadable" }))),
+      // From JavaScript, an environment variable that is not set is `undefined`.
+      Effect.flatMap((value) =>
+        Predicate.isString(value) && visibleAscii.test(value)
+          ? Effect.succeed(value)
+          : Effect.fail(new AuthenticationFailed({ problem: "malformed" }))
+      )
     )
-  )
 
   const attempt = <Body, A>(endpoint: Endpoint<Body, A>) => {
     const { method, safety } = endpoint
@@ -569,7 +574,11 @@ export const make = Effect.fnUntraced(function* (
         : Effect.timeoutOrElse(sent, { duration: timeout, orElse: late })
     }
 
-    const prepare = ({ body: given, params }: Request<Body>): Effect.Effect<Effect.Effect<A, Failure>, Failure> =>
+    const prepare = ({
+      body: given,
+      credential: own,
+      params
+    }: Request<Body>): Effect.Effect<Effect.Effect<A, Failure>, Failure> =>
       Effect.gen(function* () {
         // A request has a body of the endpoint's type exactly where the endpoint has one: see `Request`.
         const body = given as Body
@@ -580,7 +589,10 @@ export const make = Effect.fnUntraced(function* (
                 fail(new InvalidRequest({ source: "client", issues: issuesOf(error, "not acceptable here") }))
               )
         const path = yield* Effect.fromResult(fillPath(endpoint.path, params ?? {}))
-        const credential = yield* Effect.catch(limiter.admit(endpoint.budget, readCredential), (reason) => fail(reason))
+        const credential = yield* Effect.catch(
+          limiter.admit(endpoint.budget, readCredential(own ?? options.apiKey)),
+          (reason) => fail(reason)
+        )
         // With the credential that this very request would carry: it may be another than a moment ago.
         const forbidden = endpoint.guard?.(body, credential)
         if (forbidden !== undefined) return yield* fail(forbidden)
@@ -637,7 +649,7 @@ export const make = Effect.fnUntraced(function* (
   return {
     provider,
     account,
-    credential: readCredential.pipe(
+    credential: readCredential(options.apiKey).pipe(
       Effect.map((credential) => Redacted.make(credential)),
       Effect.mapError((reason) => new ApiKeyError({ provider, operation: "apiKey", reason }))
     ),

@@ -201,7 +201,7 @@ const makeApp = ({ mintTakes = 0 }: { readonly mintTakes?: number } = {}) => {
       return reply(show(token, changed))
     }
     if (action === "rotate") keys.delete(token)
-    if (request.method === "POST") return yield* mint(row)
+    if (request.method === "POST") return yield* mint({ ...row, ...(body as Partial<Row>) })
     keys.delete(token)
     return reply({ deleted: token })
   })
@@ -239,7 +239,7 @@ const endpoints = {
     errors
   },
   rotate: { method: "POST", path: "/keys/:token/rotate", safety: "mint", reply: Shown, errors },
-  copy: { method: "POST", path: "/keys/:token/copy", safety: "mint", reply: Shown, errors }
+  copy: { method: "POST", path: "/keys/:token/copy", safety: "mint", body: Change, reply: Shown, errors }
 } as const
 
 const handle = (token: string) => `acme_${(Hash.string(token) >>> 0).toString(36)}`
@@ -283,7 +283,7 @@ const makeDriver = Effect.fnUntraced(function* ({ apiKey = Redacted.make(manager
   })
   const prepareCreate = client.prepare<typeof Change.Type, Shown>(endpoints.create)
   const prepareRotate = client.prepare(endpoints.rotate)
-  const prepareCopy = client.prepare(endpoints.copy)
+  const prepareCopy = client.prepare<typeof Change.Type, Shown>(endpoints.copy)
   const get = client.call(endpoints.get)
   const remove = client.call(endpoints.remove)
   /** The token in the path; the body is encoded from the change alone. */
@@ -318,17 +318,18 @@ const makeDriver = Effect.fnUntraced(function* ({ apiKey = Redacted.make(manager
       kind === "in place"
         ? { inPlace: (token) => Effect.map(prepareRotate({ params: { token } }), minted) }
         : {
-            successor: (token) =>
+            successor: (token, mark) =>
               Effect.flatMap(get({ params: { token } }), (old) =>
-                Effect.map(prepareCopy({ params: { token } }), (prepared) => ({
+                Effect.map(prepareCopy({ params: { token }, body: { name: mark(old.name) } }), (prepared) => ({
                   ...minted(prepared),
-                  spec: { name: old.name, restrictions: toRecord(old).restrictions },
+                  spec: { name: mark(old.name), restrictions: toRecord(old).restrictions },
                   activate: (successor: string) =>
                     Effect.asVoid(patch({ token: successor, change: { status: "active" } }))
                 }))
               ),
             retire: (token) => Effect.asVoid(remove({ params: { token } }))
-          }
+          },
+    recovery: { maxName: 64, secrets: true, identity: ({ name }) => name }
   } satisfies ApiKeyDriver.ApiKeyDriver
 })
 
@@ -344,6 +345,17 @@ const vendorLayer = (options: DriverOptions) => {
 
 type Keys = ApiKeyService["Service"]
 const stored = { deliver: () => Effect.void }
+
+/** A mint with an intent, and a look at what became of it. */
+const prepared = (keys: Keys, ref: KeyRef | undefined) =>
+  Effect.gen(function* () {
+    const intent = yield* keys.prepare(ref ?? "create")
+    const options = { ...stored, intent }
+    const minted = yield* Effect.exit<unknown, ApiKeyError, never>(
+      ref === undefined ? keys.create({ name: "two" }, options) : keys.rotate(ref, options)
+    )
+    return { intent, minted, found: yield* keys.recover(intent) }
+  })
 
 const verbs: Record<string, (keys: Keys, ref: KeyRef) => Effect.Effect<unknown, unknown>> = {
   create: (keys) => keys.create({ name: "two", domains: ["acme.example"] }),
@@ -361,6 +373,10 @@ const verbs: Record<string, (keys: Keys, ref: KeyRef) => Effect.Effect<unknown, 
   delete: (keys, ref) => keys.delete(ref),
   get: (keys, ref) => keys.get(ref),
   list: (keys) => Stream.runCollect(keys.list()),
+  prepare: (keys) => keys.prepare("create"),
+  "prepare, of a key": (keys, ref) => keys.prepare(ref),
+  "create, with an intent": (keys) => prepared(keys, undefined),
+  "rotate, with an intent": (keys, ref) => prepared(keys, ref),
   "an unknown key": (keys) => keys.get(keys.ref(Redacted.make(`api_test_${canary}_unknown`)))
 }
 
@@ -482,7 +498,7 @@ describe("the canary is nowhere", () => {
       ]
       for (const ref of refs) {
         for (const [verb, call] of Object.entries(verbs)) {
-          if (/^(create|list|an unknown)/.test(verb)) continue
+          if (/^(create|list|prepare$|an unknown)/.test(verb)) continue
           const { exit, places } = yield* watching(call(keys, ref))
           assert.isTrue(Exit.isFailure(exit))
           assertClean(verb, places)

@@ -46,6 +46,10 @@ const around = (
   return [part[kind], table[disturbance]]
 }
 
+/** Masks what the list shows, for longer than any case reads it. */
+const mask = ({ next }: MemoryProvider.MemoryProvider["Service"]) =>
+  Effect.replicateEffect(next("list", { reply: ({ address: _, ...masked }) => masked }), 10, { discard: true })
+
 /** `read` is the part that a `get` is made of. */
 const vendor = (read: MemoryProvider.Part) =>
   Layer.effect(
@@ -55,7 +59,9 @@ const vendor = (read: MemoryProvider.Part) =>
       liveKeys: Effect.map(memory.keys, (keys) => keys.filter((key) => key.status === "active").length),
       requests: Effect.map(memory.calls, (calls) => Object.values(calls).reduce((sum, count) => sum + count, 0)),
       disturb: (kind: Conformance.Kind, disturbance: Conformance.Disturbance) =>
-        memory.next(...around(read, kind, disturbance))
+        memory.next(...around(read, kind, disturbance)),
+      // Of the two, the one whose `get` is made of its list is the one that lists secrets.
+      ...(read === "list" ? { mask: mask(memory) } : {})
     }))
   )
 
@@ -83,8 +89,11 @@ const suite = (
     })
   })
 
-suite("the memory provider by successor", () => MemoryProvider.layer(), "9999", "get", [])
+suite("the memory provider by successor", () => MemoryProvider.layer(), "9999", "get", [
+  "a list that masks its secrets recovers nothing, and prepares nothing"
+])
 suite("the memory provider in place", () => MemoryProvider.layerInPlace(), "api_test_memory_999999", "list", [
   "with `keepPrevious` both keys live",
-  "a successor that cannot be delivered is shut off, and the old key works on"
+  "a successor that cannot be delivered is shut off, and the old key works on",
+  "with `activate: false` the successor waits to be enabled, and the old key works on"
 ])

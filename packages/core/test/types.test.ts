@@ -27,6 +27,7 @@ import {
   type Verbs
 } from "../src/ApiKeyService.ts"
 import type * as ProviderClient from "../src/ProviderClient.ts"
+import type { MintIntent, Recovery } from "../src/Recovery.ts"
 import type { Restrictions } from "../src/Restrictions.ts"
 import { layerTest } from "../src/testing/index.ts"
 
@@ -248,6 +249,61 @@ describe("can", () => {
       yield* keys.rotate(ref, { keepPrevious: true })
     })
     expectTypeOf(proof).toBeObject()
+  })
+
+  it("an intent needs prepare, and `activate` needs overlap", () => {
+    const proof = Effect.gen(function* () {
+      const keys = yield* ApiKeyService.can("create", "rotate")
+      const recovering = yield* ApiKeyService.can("create", "rotate", "prepare", "recover")
+      const overlapping = yield* ApiKeyService.can("rotate", "overlap")
+      const all = yield* ApiKeyService
+      const ref = all.ref(Redacted.make("api_test_1"))
+      const intent = yield* recovering.prepare("create")
+      expectTypeOf(intent).toEqualTypeOf<MintIntent>()
+      yield* recovering.prepare(ref, { snapshot: "none" })
+      yield* recovering.prepare(ref, intent.snapshot === undefined ? {} : { snapshot: intent.snapshot })
+      yield* recovering.create({ name: "acme" }, { intent, deliver: () => Effect.void })
+      yield* recovering.rotate(ref, { intent })
+      yield* all.rotate(ref, { intent, keepPrevious: true, activate: false })
+      yield* overlapping.rotate(ref, { keepPrevious: true, activate: false })
+      expectTypeOf(recovering.recover(intent, { sent: false })).toEqualTypeOf<Effect.Effect<Recovery, ApiKeyError>>()
+      // @ts-expect-error nothing could be recovered by it: ask for "prepare"
+      yield* keys.create({ name: "acme" }, { intent })
+      // @ts-expect-error the same of a rotation
+      yield* keys.rotate(ref, { intent })
+      // @ts-expect-error a successor is minted beside the old key only where both may live: ask for "overlap"
+      yield* recovering.rotate(ref, { activate: false })
+      // @ts-expect-error a handle is no key
+      yield* recovering.prepare("h_1")
+      // @ts-expect-error it was not asked for
+      keys.prepare
+    })
+    expectTypeOf(proof).toBeObject()
+  })
+
+  it("prepare and recover need a driver that has all of recovery, list and patch", () => {
+    const recovery = { maxName: 64, secrets: false }
+    const whole = { ...base, mint, list, patch: () => gone, recovery }
+    const { list: _, ...unlisted } = whole
+    const { patch: __, ...unpatched } = whole
+    expectTypeOf<Evidence<typeof whole>>().toEqualTypeOf<"create" | "patch" | "get" | "list" | "prepare" | "recover">()
+    expectTypeOf<Evidence<typeof unlisted>>().toEqualTypeOf<"create" | "patch">()
+    expectTypeOf<Evidence<typeof unpatched>>().toEqualTypeOf<"create" | "get" | "list">()
+    interface Maybe extends ApiKeyDriver.ApiKeyDriver {
+      readonly list: typeof list
+      readonly patch: typeof whole.patch
+      readonly recovery?: typeof recovery
+    }
+    expectTypeOf<Evidence<Maybe>>().toEqualTypeOf<"get" | "list" | "patch">()
+    const prepare = Effect.flatMap(ApiKeyService.can("create", "prepare"), (keys) => keys.prepare("create"))
+    const proof = () => {
+      run(Effect.provide(prepare, ApiKeyService.layer(Effect.succeed(whole))))
+      // @ts-expect-error a lost mint of this vendor could not be found again
+      run(Effect.provide(prepare, rotatingLayer))
+      // @ts-expect-error it could not be found without a list
+      run(Effect.provide(prepare, ApiKeyService.layer(Effect.succeed(unlisted))))
+    }
+    expectTypeOf(proof).toBeFunction()
   })
 
   it("verbs give what they say", () => {

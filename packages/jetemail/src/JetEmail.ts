@@ -16,12 +16,13 @@ import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { deriveHandleKey, hashToken } from "./internal/handle.ts"
 import { checkToken } from "./internal/token.ts"
-import { checkDomain, checkIp, checkName } from "./internal/validators.ts"
+import { checkDomain, checkIp, checkName, maxName } from "./internal/validators.ts"
 import * as Client from "./JetEmailClient.ts"
 import * as Wire from "./JetEmailSchema.ts"
 
@@ -135,6 +136,10 @@ const toRecord =
     }
   }
 
+/** The vendor's own id of a key. That it outlives a rotation is an assumption: no page says so. */
+const identity = ({ options }: ApiKeyDriver.KeyRecord): string | undefined =>
+  Predicate.isString(options?.uuid) ? options.uuid : undefined
+
 const toMinted = ({ token }: typeof Wire.TokenReply.Type): ApiKeyDriver.Minted => {
   const secret = Redacted.value(token)
   return { address: secret, secret }
@@ -195,7 +200,8 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     list: () => Stream.map(Stream.fromIterableEffect(client.list), record),
     rotation: {
       inPlace: (address) => Effect.map(client.rotate({ token: Redacted.make(address) }), prepared)
-    }
+    },
+    recovery: { maxName, secrets: true, identity }
   } satisfies ApiKeyDriver.ApiKeyDriver
 })
 

@@ -18,7 +18,7 @@ const patch: KeyPatch = { name: "acme-2", domains: ["acme.example", "mail.acme.e
 
 const vendor = Layer.effect(
   Conformance.ConformanceVendor,
-  Effect.flatMap(JetEmailSandbox.JetEmailSandbox, ({ isLive, keys }) =>
+  Effect.flatMap(JetEmailSandbox.JetEmailSandbox, ({ isLive, keys, setMasked }) =>
     Conformance.httpVendor({
       isLive: (secret) => isLive(Redacted.value(secret)),
       liveKeys: Effect.map(keys, (all) => all.filter((key) => key.status === "active").length),
@@ -28,7 +28,8 @@ const vendor = Layer.effect(
         change: { method: "PATCH" },
         remove: { method: "DELETE" },
         read: { method: "GET" }
-      }
+      },
+      mask: setMasked(true)
     })
   )
 )
@@ -82,7 +83,8 @@ for (const [door, layer] of doors) {
         [...outcomes].filter(([, outcome]) => outcome === "skipped").map(([name]) => name),
         [
           "with `keepPrevious` both keys live",
-          "a successor that cannot be delivered is shut off, and the old key works on"
+          "a successor that cannot be delivered is shut off, and the old key works on",
+          "with `activate: false` the successor waits to be enabled, and the old key works on"
         ]
       )
     })

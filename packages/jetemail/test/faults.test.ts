@@ -1,10 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { IssuedKey, KeyRef, KeySpec, ReasonTag, Verb } from "@effect-api-keys/core"
-import { type ApiKeyError, ApiKeyService } from "@effect-api-keys/core"
+import { type ApiKeyError, ApiKeyService, MintIntent } from "@effect-api-keys/core"
 import { HttpFaults } from "@effect-api-keys/core/testing"
 import * as JetEmail from "@effect-api-keys/jetemail"
 import { JetEmailSandbox } from "@effect-api-keys/jetemail/testing"
 import * as Cause from "effect/Cause"
+import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -24,6 +25,15 @@ const adapter = Layer.unwrap(
     JetEmail.layer({ apiKey: credential, defaults: { domains: "any", ips: "any", quota: "unlimited" } })
   )
 )
+
+/** What a create was prepared with, some other day. */
+const intent = new MintIntent({
+  provider: "jetemail",
+  account: "default",
+  verb: "create",
+  marker: `ek-${"a".repeat(24)}`,
+  preparedAt: DateTime.makeUnsafe(0)
+})
 
 interface Called {
   readonly keys: ApiKeyService["Service"]
@@ -48,7 +58,9 @@ const verbs: Record<
   revoke: { target: { method: "PATCH" }, mints: false, call: ({ keys, ref }) => keys.revoke(ref) },
   delete: { target: { method: "DELETE" }, mints: false, call: ({ keys, ref }) => keys.delete(ref) },
   get: { target: { method: "GET" }, mints: false, call: ({ keys, ref }) => keys.get(ref) },
-  list: { target: { method: "GET" }, mints: false, call: ({ keys }) => Stream.runCollect(keys.list()) }
+  list: { target: { method: "GET" }, mints: false, call: ({ keys }) => Stream.runCollect(keys.list()) },
+  prepare: { target: { method: "GET" }, mints: false, call: ({ keys, ref }) => keys.prepare(ref) },
+  recover: { target: { method: "GET" }, mints: false, call: ({ keys }) => keys.recover(intent) }
 }
 
 interface Expectation {
@@ -180,6 +192,45 @@ for (const [verb, { call, mints, target }] of Object.entries(verbs)) {
     }
   })
 }
+
+describe("a mint with an intent, when something goes wrong", () => {
+  for (const verb of ["create", "rotate"] as const) {
+    for (const [name, { commits, fault, mint }] of Object.entries(expectations)) {
+      const found = commits ? "Recovered" : "NotSeen"
+      it.effect(`${verb}, ${name}: ${mint}, and ${found} afterwards`, () =>
+        Effect.gen(function* () {
+          const keys = yield* ApiKeyService
+          const sandbox = yield* JetEmailSandbox.JetEmailSandbox
+          const faults = yield* HttpFaults.HttpFaults
+          const { ref, secret } = yield* keys.create(spec)
+          const intent = yield* keys.prepare(verb === "create" ? "create" : ref)
+          yield* faults.inject(fault, { method: "POST" })
+          const options = { deliver: () => Effect.void, intent }
+          const called = verb === "create" ? keys.create(spec, options) : keys.rotate(ref, options)
+          const exit = yield* finish(yield* Effect.forkChild(called))
+          assert.strictEqual(tagOf(exit), mint)
+          assert(Exit.isFailure(exit))
+          const { reason } = Result.getOrThrow(Cause.findError(exit.cause))
+          if (reason._tag === "OutcomeUnknown") assert.deepStrictEqual(reason.intent, intent)
+          // A 429 shuts the gate for a while.
+          yield* TestClock.adjust("6 minutes")
+          const recovered = yield* keys.recover(intent)
+          assert.strictEqual(recovered._tag, found)
+          const live = (yield* sandbox.keys).filter(({ status }) => status === "active")
+          assert.lengthOf(live, verb === "create" && commits ? 2 : 1)
+          if (recovered._tag !== "Recovered") return
+          assert.strictEqual(recovered.attribution, verb === "create" ? "proven" : "unproven")
+          assert.isTrue(yield* sandbox.isLive(Redacted.value(recovered.issued.secret)))
+          assert.notStrictEqual(Redacted.value(recovered.issued.secret), Redacted.value(secret))
+        }).pipe(
+          Effect.provide(
+            adapter.pipe(Layer.provideMerge(HttpFaults.layer), Layer.provideMerge(JetEmailSandbox.layerClient()))
+          )
+        )
+      )
+    }
+  }
+})
 
 /** Holds the next request at a point, until it is let go. */
 const makeGate = () => {

@@ -123,6 +123,9 @@ const decodeOptions = ApiKeyDriver.options(KeyOptionsSchema, {
 /** What {@link decodeOptions} made of the options, which core hands back as it was. */
 const optionsOf = (options: unknown): KeyOptions => (options ?? {}) as KeyOptions
 
+/** Ours: the vendor's documents declare no limit. */
+const maxName = 255
+
 /** More e-mails in one period than any account sends; the vendor's own bound is not published. */
 const maxRate = 2_147_483_647
 
@@ -275,7 +278,7 @@ const toCopy = (key: Wire.MailerPatchKey) => {
 export const make = Effect.fnUntraced(function* (options: Options) {
   const client = yield* Client.MailerPatchClient
 
-  const mint = ({ name, options, restrictions }: ApiKeyDriver.MintSpec) => {
+  const add = ({ name, options, restrictions }: ApiKeyDriver.MintSpec) => {
     const { status = allowed, ...rest } = optionsOf(options)
     return Effect.map(
       client.add({
@@ -302,11 +305,21 @@ export const make = Effect.fnUntraced(function* (options: Options) {
 
   const get = (address: string) => client.view(Redacted.make(address))
 
-  /** Sets a status in the course of a rotation; the reply must show it, or else the key. */
+  /** Sets a status in the course of a mint; the reply must show it, or else the key. */
   const settle = Effect.fnUntraced(function* (address: string, status: typeof Wire.Status.Type) {
     const echoed = yield* edit(address, { status })
     const shown = echoed.providerStatus === Wire.unknownStatus ? toRecord(yield* get(address)) : echoed
-    if (shown.providerStatus !== status) yield* fail("rotate", new InvalidKeyState({ status: shown.status }))
+    if (shown.providerStatus !== status) yield* fail("settle", new InvalidKeyState({ status: shown.status }))
+  })
+
+  /** Adds a key that is blocked, and is given its status afterwards. */
+  const addBlocked = Effect.fnUntraced(function* (asked: ApiKeyDriver.MintSpec) {
+    const { status = allowed, ...rest } = optionsOf(asked.options)
+    const spec = { ...asked, options: { ...rest, status: blocked } } satisfies ApiKeyDriver.MintSpec
+    const prepared = yield* add(spec)
+    return status === blocked
+      ? { ...prepared, spec }
+      : { ...prepared, spec, activate: (address: string) => settle(address, status) }
   })
 
   return {
@@ -319,11 +332,11 @@ export const make = Effect.fnUntraced(function* (options: Options) {
       scopes: ApiKeyDriver.allowList({ max: 500, entry: checkEndpoint }),
       rate: checkRate
     },
-    name: ApiKeyDriver.freeText({ max: 255 }),
+    name: ApiKeyDriver.freeText({ max: maxName }),
     address: ApiKeyDriver.text(checkKey),
     handle: usernameOf,
     options: decodeOptions,
-    mint,
+    mint: (spec, { inert }) => (inert ? addBlocked(spec) : add(spec)),
     patch: (address, { name, options, restrictions }) => {
       const { status, ...rest } = optionsOf(options)
       if (status !== undefined) {
@@ -345,26 +358,57 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     get: (address) => Effect.map(get(address), (key) => toRecord(key, address)),
     list: () => Stream.map(Stream.fromIterableEffect(client.list()), (key) => toRecord(key)),
     rotation: {
-      successor: Effect.fnUntraced(function* (address: string) {
+      successor: Effect.fnUntraced(function* (address: string, mark: (name: string) => string) {
         const key = yield* get(address)
         const copy = yield* toCopy(key)
         // The manager's own key: once it is delivered, it may be what the manager calls with, so it must work at once.
         const own = yield* client.isOwn(address)
-        const status = own ? copy.status : blocked
         const spec: ApiKeyDriver.MintSpec = {
-          name: nameOf(key),
+          name: mark(nameOf(key)),
           restrictions: copy.restrictions,
-          options: { ...copy.options, status }
+          options: { ...copy.options, status: copy.status }
         }
-        const prepared = yield* mint(spec)
-        return status === copy.status
-          ? { ...prepared, spec }
-          : { ...prepared, spec, activate: (successor: string) => settle(successor, copy.status) }
+        return yield* own ? Effect.map(add(spec), (prepared) => ({ ...prepared, spec })) : addBlocked(spec)
       }),
       retire: (address) => settle(address, blocked)
-    }
+    },
+    // The vendor masks what it lists: of a lost key, only its name and username can be seen.
+    recovery: { maxName, secrets: false }
   } satisfies ApiKeyDriver.ApiKeyDriver
 })
+
+/**
+ * Whether SMTP2GO accepts a key now, asked with the key itself: for the step between delivering a new key and shutting the old
+ * one off.
+ *
+ * **Details**
+ *
+ * It is sent to the address of the layer, and waits for the same limiter. `rejected` is said only where the vendor itself says so
+ * of the credential: of a key that is unknown, removed or blocked. Everything else is `unclear`: ask again later. Ask about a
+ * key that works, as a control, before you believe a `rejected`.
+ *
+ * **Example** (Before the old key goes)
+ *
+ * ```ts
+ * import { ApiKeyService } from "@effect-api-keys/core"
+ * import type { KeyRef } from "@effect-api-keys/core"
+ * import * as MailerPatch from "@effect-api-keys/mailer-patch"
+ * import * as Effect from "effect/Effect"
+ *
+ * export const replace = Effect.fnUntraced(function* (old: KeyRef) {
+ *   const keys = yield* ApiKeyService.can("rotate", "overlap", "revoke")
+ *   const { issued } = yield* keys.rotate(old, { keepPrevious: true })
+ *   if ((yield* MailerPatch.verify(issued.secret)) === "accepted") yield* keys.revoke(old)
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category effects
+ */
+export const verify = (
+  secret: Redacted.Redacted<string>
+): Effect.Effect<"accepted" | "rejected" | "unclear", never, Client.MailerPatchClient> =>
+  Effect.flatMap(Client.MailerPatchClient, (client) => client.verify(secret))
 
 /**
  * What SMTP2GO can do: every verb, scopes (its endpoints) and a rate, and `overlap`.

@@ -15,7 +15,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import { errors, notFound } from "./internal/refusals.ts"
+import { errors, notFound, ofCandidate } from "./internal/refusals.ts"
 import * as Wire from "./MailerPatchSchema.ts"
 
 /**
@@ -136,6 +136,14 @@ const endpoints = {
     safety: "read",
     body: Wire.PermissionsRequest,
     reply: Wire.PermissionsReply
+  },
+  verify: {
+    method: "POST",
+    path: "/api_keys/permissions",
+    safety: "read",
+    body: Wire.PermissionsRequest,
+    reply: Wire.PermissionsReply,
+    errors: ofCandidate
   }
 } as const
 
@@ -153,7 +161,7 @@ type WithoutSubaccount<A> = Omit<A, "subaccountId">
  *
  * Every method fails with `ApiKeyError` alone, whose `operation` is the endpoint. `add` comes in two steps: the outer effect
  * waits for the limiter and reads the credential, `send` makes the one request. The subaccount that the layer was given
- * rides on every call but `permissions`, which takes none.
+ * rides on every call but `permissions` and `verify`, which take none.
  *
  * `edit` and `remove` refuse to shut off or narrow the key that the manager itself is using.
  *
@@ -187,6 +195,12 @@ export class MailerPatchClient extends Context.Service<
     readonly remove: (key: Redacted.Redacted<string>) => Effect.Effect<void, ApiKeyError>
     /** `POST /api_keys/permissions`: the endpoints that the manager's own key may use. */
     readonly permissions: Effect.Effect<ReadonlyArray<string>, ApiKeyError>
+    /**
+     * `POST /api_keys/permissions`, which every key may call, with this key in the manager's place: whether the vendor accepts
+     * it now. `rejected` only where the vendor itself says so of the credential, as it does of a key that is unknown, removed
+     * or blocked; every other end is `unclear`. It changes nothing.
+     */
+    readonly verify: (key: Redacted.Redacted<string>) => Effect.Effect<"accepted" | "rejected" | "unclear">
   }
 >()("@effect-api-keys/mailer-patch/MailerPatchClient") {}
 
@@ -257,6 +271,7 @@ export const make = Effect.fnUntraced(function* (
   const view = client.call(endpoints.view)
   const list = client.call(endpoints.list)
   const remove = client.call(endpoints.remove)
+  const verify = client.call(endpoints.verify)
 
   const isOwn = (key: string) =>
     Effect.map(client.credential, (credential) => isSameKey(Redacted.value(credential), key))
@@ -297,7 +312,16 @@ export const make = Effect.fnUntraced(function* (
         })
       }),
     remove: (id) => Effect.asVoid(remove({ body: { id, ...subaccount } })),
-    permissions: Effect.map(client.call(endpoints.permissions)({ body: {} }), Wire.readPermissions)
+    permissions: Effect.map(client.call(endpoints.permissions)({ body: {} }), Wire.readPermissions),
+    verify: (credential) =>
+      // From JavaScript, there may be none; then the manager's would be asked about.
+      Redacted.isRedacted(credential)
+        ? Effect.match(verify({ body: {}, credential }), {
+            onSuccess: () => "accepted",
+            onFailure: ({ reason }) =>
+              reason._tag === "AuthenticationFailed" && reason.problem === "rejected" ? "rejected" : "unclear"
+          })
+        : Effect.succeed("unclear")
   }
 })
 

@@ -1,10 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { IssuedKey, KeyRef, KeySpec, ReasonTag, Verb } from "@effect-api-keys/core"
-import { type ApiKeyError, ApiKeyService } from "@effect-api-keys/core"
+import { type ApiKeyError, ApiKeyService, MintIntent } from "@effect-api-keys/core"
 import { HttpFaults } from "@effect-api-keys/core/testing"
 import * as MailerPatch from "@effect-api-keys/mailer-patch"
 import { MailerPatchSandbox } from "@effect-api-keys/mailer-patch/testing"
 import * as Cause from "effect/Cause"
+import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -25,6 +26,15 @@ const adapter = Layer.unwrap(
   )
 )
 const faulty = adapter.pipe(Layer.provideMerge(HttpFaults.layer), Layer.provideMerge(MailerPatchSandbox.layerClient()))
+
+/** What a create was prepared with, some other day. */
+const intent = new MintIntent({
+  provider: "smtp2go",
+  account: "default",
+  verb: "create",
+  marker: `ek-${"a".repeat(24)}`,
+  preparedAt: DateTime.makeUnsafe(0)
+})
 
 interface Called {
   readonly keys: ApiKeyService["Service"]
@@ -49,8 +59,13 @@ const verbs: Record<
   revoke: { target: { url: "/edit" }, mints: false, call: ({ keys, ref }) => keys.revoke(ref) },
   delete: { target: { url: "/remove" }, mints: false, call: ({ keys, ref }) => keys.delete(ref) },
   get: { target: { url: "/view" }, mints: false, call: ({ keys, ref }) => keys.get(ref) },
-  list: { target: { url: "/view" }, mints: false, call: ({ keys }) => Stream.runCollect(keys.list()) }
+  list: { target: { url: "/view" }, mints: false, call: ({ keys }) => Stream.runCollect(keys.list()) },
+  prepare: { target: { url: "/view" }, mints: false, call: ({ keys, ref }) => keys.prepare(ref) },
+  recover: { target: { url: "/view" }, mints: false, call: ({ keys }) => keys.recover(intent) }
 }
+
+/** Those that ask for no key, but for all of them. */
+const lists: ReadonlySet<string> = new Set(["list", "prepare", "recover"])
 
 interface Expectation {
   readonly fault: HttpFaults.Fault
@@ -179,7 +194,7 @@ const live = Effect.map(minted, (all) => all.filter(({ status }) => status === "
 for (const [verb, { call, mints, target }] of Object.entries(verbs)) {
   describe(`${verb}, when something goes wrong`, () => {
     for (const [name, { commits, fault, mint, other, remove = other, list = other }] of Object.entries(expectations)) {
-      const expected = mints ? mint : verb === "delete" ? remove : verb === "list" ? list : other
+      const expected = mints ? mint : verb === "delete" ? remove : lists.has(verb) ? list : other
       it.effect(`${name}: ${expected}`, () =>
         Effect.gen(function* () {
           const keys = yield* ApiKeyService
@@ -243,6 +258,45 @@ for (const [verb, { call, mints, target }] of Object.entries(verbs)) {
     }
   })
 }
+
+describe("a mint with an intent, when something goes wrong", () => {
+  for (const verb of ["create", "rotate"] as const) {
+    for (const [name, { commits, fault, mint }] of Object.entries(expectations)) {
+      const found = commits && mint !== "success" ? "Orphaned" : "NotSeen"
+      it.effect(`${verb}, ${name}: ${mint}, and ${found} afterwards`, () =>
+        Effect.gen(function* () {
+          const keys = yield* ApiKeyService
+          const sandbox = yield* MailerPatchSandbox.MailerPatchSandbox
+          const faults = yield* HttpFaults.HttpFaults
+          const { ref, secret } = yield* keys.create(spec)
+          const intent = yield* keys.prepare(verb === "create" ? "create" : ref)
+          yield* faults.inject(fault, { url: "/add" })
+          const options = { deliver: () => Effect.void, intent }
+          const called = verb === "create" ? keys.create(spec, options) : keys.rotate(ref, options)
+          const exit = yield* finish(yield* Effect.forkChild(called))
+          assert.strictEqual(tagOf(exit), mint)
+          if (Exit.isFailure(exit)) {
+            const { reason } = Result.getOrThrow(Cause.findError(exit.cause))
+            if (reason._tag === "OutcomeUnknown") assert.deepStrictEqual(reason.intent, intent)
+          }
+          // A 429 shuts the gate for a while.
+          yield* TestClock.adjust("6 minutes")
+          const recovered = yield* keys.recover(intent)
+          assert.strictEqual(recovered._tag, found)
+          if (mint !== "success") {
+            // Blocked, so that the key that nobody holds works for nobody.
+            assert.strictEqual(yield* live, 1)
+            assert.isTrue(yield* sandbox.isLive(Redacted.value(secret)))
+          }
+          if (recovered._tag !== "Orphaned") return
+          assert.deepStrictEqual([recovered.inert, recovered.revocable], [true, false])
+          const orphan = (yield* minted).find(({ username }) => username === recovered.handle)
+          assert.strictEqual(orphan?.description, `acme ${intent.marker}`)
+        }).pipe(Effect.provide(faulty))
+      )
+    }
+  }
+})
 
 describe("a rotation, when something goes wrong before or after its mint", () => {
   const struck = Effect.fnUntraced(function* (fault: HttpFaults.Fault, target: HttpFaults.Target) {

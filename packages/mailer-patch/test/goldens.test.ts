@@ -304,6 +304,7 @@ describe("the vendor's requests, as the client sends them", () => {
             "isOwn",
             "list",
             "permissions",
+            "verify",
             "ref",
             "remove",
             "view"

@@ -89,6 +89,9 @@ const decodeOptions = ApiKeyDriver.options(KeyOptionsSchema, {
 /** What {@link decodeOptions} made of the options, which core hands back as it was. */
 const optionsOf = (options: unknown): KeyOptions => (options ?? {}) as KeyOptions
 
+/** Ours: the vendor's pages show no limit. */
+const maxName = 255
+
 /** Printable: an id is not secret, and alone it would say little in a log of many vendors. */
 const handle = (id: string): string => `voiceable_${id}`
 
@@ -216,7 +219,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
       origins: ApiKeyDriver.allowList({ max: 500, entry: checkOrigin }),
       resources: ApiKeyDriver.allowList({ max: 500, entry: checkAssistant })
     },
-    name: ApiKeyDriver.freeText({ max: 255 }),
+    name: ApiKeyDriver.freeText({ max: maxName }),
     address: ApiKeyDriver.text(checkId),
     handle,
     options: decodeOptions,
@@ -244,12 +247,14 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     get: (id) => Effect.map(client.get(id), toRecord),
     list: () => Stream.map(Stream.fromIterableEffect(client.list), toRecord),
     rotation: {
-      successor: Effect.fnUntraced(function* (id: string) {
-        const spec = yield* toCopy(yield* client.get(id))
+      successor: Effect.fnUntraced(function* (id: string, mark: (name: string) => string) {
+        const copy = yield* toCopy(yield* client.get(id))
+        const spec = { ...copy, name: mark(copy.name) }
         return { ...(yield* mint(spec)), spec }
       }),
       retire: remove
-    }
+    },
+    recovery: { maxName, secrets: false }
   } satisfies ApiKeyDriver.ApiKeyDriver
 })
 

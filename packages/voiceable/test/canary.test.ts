@@ -20,6 +20,21 @@ const secret = /api_test_(?:voiceable|canary)/
 type Keys = ApiKeyService["Service"]
 type Client = Voiceable.VoiceableClient["Service"]
 
+/** A mint with an intent, and a look at what became of it. */
+const prepared = (
+  keys: Keys,
+  ref: KeyRef | undefined,
+  deliver: () => Effect.Effect<void, string> = () => Effect.void
+) =>
+  Effect.gen(function* () {
+    const intent = yield* keys.prepare(ref ?? "create")
+    const options = { deliver, intent }
+    const minted = yield* Effect.exit<unknown, ApiKeyError | string, never>(
+      ref === undefined ? keys.create({ name: "acme" }, options) : keys.rotate(ref, options)
+    )
+    return { intent, minted, found: yield* keys.recover(intent) }
+  })
+
 const verbs: Record<string, (keys: Keys, ref: KeyRef, client: Client) => Effect.Effect<unknown, ApiKeyError | string>> =
   {
     create: (keys) => keys.create({ name: "acme" }),
@@ -33,6 +48,12 @@ const verbs: Record<string, (keys: Keys, ref: KeyRef, client: Client) => Effect.
     delete: (keys, ref) => keys.delete(ref),
     get: (keys, ref) => keys.get(ref),
     list: (keys) => Stream.runCollect(keys.list()),
+    prepare: (keys) => keys.prepare("create"),
+    "prepare, of a key": (keys, ref) => keys.prepare(ref),
+    "a create with an intent": (keys) => prepared(keys, undefined),
+    "a rotation with an intent": (keys, ref) => prepared(keys, ref),
+    "a create with an intent, not delivered": (keys) => prepared(keys, undefined, () => Effect.fail("vault down")),
+    "a rotation with an intent, not delivered": (keys, ref) => prepared(keys, ref, () => Effect.fail("vault down")),
     "the client's create": (_, __, client) =>
       Effect.flatMap(client.create({ name: "acme", keyType: "private" }), ({ send }) => send),
     "the client's update": (_, __, client) => client.update("2", { name: "b" }),
@@ -42,7 +63,16 @@ const verbs: Record<string, (keys: Keys, ref: KeyRef, client: Client) => Effect.
   }
 
 /** Those that read a key, or all of them. */
-const reads = new Set(["rotate", "patch", "get", "list", "the client's get", "the client's list"])
+const reads = new Set([
+  "rotate",
+  "patch",
+  "get",
+  "list",
+  "prepare",
+  "a rotation with an intent",
+  "the client's get",
+  "the client's list"
+])
 
 /** A vendor that answers with the secrets it was sent, where an error or a field should be. */
 const echoing = JSON.stringify({
@@ -149,6 +179,26 @@ describe("no secret is seen", () => {
       }
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
   )
+
+  // The list is read before and after: only the mint's own reply is lost.
+  for (const of of ["create", "rotate"] as const) {
+    it.effect(`a ${of} with an intent whose reply alone is lost`, () =>
+      Effect.gen(function* () {
+        const witness = Witness.make(inspect)
+        const exit = yield* Effect.gen(function* () {
+          const keys = yield* ApiKeyService
+          const http = yield* HttpFaults.HttpFaults
+          const { ref } = yield* keys.create({ name: "acme" })
+          yield* http.inject("resetAfterCommit", { method: "POST" })
+          return yield* Effect.exit(prepared(keys, of === "create" ? undefined : ref))
+        }).pipe(Effect.provide(layerOf(Redacted.make(manager))), Effect.provide(witness.layer))
+        assert(Exit.isSuccess(exit))
+        assert.strictEqual(exit.value.found._tag, "Orphaned")
+        const found = witness.seen(exit, yield* Metric.snapshot).filter((text) => secret.test(text))
+        assert.deepStrictEqual(found, [])
+      }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
+    )
+  }
 
   it.effect("and the witness sees one that is planted", () =>
     Effect.gen(function* () {

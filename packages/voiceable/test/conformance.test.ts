@@ -82,13 +82,15 @@ for (const [door, layer] of doors) {
         }).pipe(Effect.provide(layer))
       )
     }
-    it("skips only what needs disable and enable", () => {
+    it("skips only what needs disable and enable, or a list that shows secrets", () => {
       assert.deepStrictEqual(
         [...outcomes].filter(([, outcome]) => outcome === "skipped").map(([name]) => name),
         [
           "a rotation does not bring a disabled key back to life",
           "a disabled key is dead until it is enabled",
-          "a disable whose reply is lost is repeated"
+          "a disable whose reply is lost is repeated",
+          "a list that masks its secrets recovers nothing, and prepares nothing",
+          "with `activate: false` the successor waits to be enabled, and the old key works on"
         ]
       )
     })

@@ -1,16 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { IssuedKey, KeyRef, KeySpec, ReasonTag, Verb } from "@effect-api-keys/core"
-import { type ApiKeyError, ApiKeyService } from "@effect-api-keys/core"
+import { type ApiKeyError, ApiKeyService, MintIntent } from "@effect-api-keys/core"
 import { HttpFaults } from "@effect-api-keys/core/testing"
 import * as Voiceable from "@effect-api-keys/voiceable"
 import { VoiceableSandbox } from "@effect-api-keys/voiceable/testing"
 import * as Cause from "effect/Cause"
+import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
@@ -36,6 +38,15 @@ const liveSecrets = Effect.flatMap(VoiceableSandbox.VoiceableSandbox, ({ keys })
   Effect.map(keys, (all) => all.filter(({ id }) => id !== 1).map(({ keyValue }) => keyValue))
 )
 
+/** What a create was prepared with, some other day. */
+const intent = new MintIntent({
+  provider: "voiceable",
+  account: "default",
+  verb: "create",
+  marker: `ek-${"a".repeat(24)}`,
+  preparedAt: DateTime.makeUnsafe(0)
+})
+
 interface Called {
   readonly keys: ApiKeyService["Service"]
   readonly ref: KeyRef
@@ -57,7 +68,9 @@ const verbs: Record<
   revoke: { method: "DELETE", kind: "remove", call: ({ keys, ref }) => keys.revoke(ref) },
   delete: { method: "DELETE", kind: "remove", call: ({ keys, ref }) => keys.delete(ref) },
   get: { method: "GET", kind: "other", call: ({ keys, ref }) => keys.get(ref) },
-  list: { method: "GET", kind: "other", call: ({ keys }) => Stream.runCollect(keys.list()) }
+  list: { method: "GET", kind: "other", call: ({ keys }) => Stream.runCollect(keys.list()) },
+  prepare: { method: "GET", kind: "other", call: ({ keys, ref }) => keys.prepare(ref) },
+  recover: { method: "GET", kind: "other", call: ({ keys }) => keys.recover(intent) }
 }
 
 interface Expectation {
@@ -234,6 +247,42 @@ for (const [verb, { call, kind, method }] of Object.entries(verbs)) {
     }
   })
 }
+
+describe("a mint with an intent, when something goes wrong", () => {
+  for (const verb of ["create", "rotate"] as const) {
+    for (const [name, { commits, fault, mint }] of Object.entries(expectations)) {
+      const found = commits ? "Orphaned" : "NotSeen"
+      it.effect(`${verb}, ${name}: ${mint}, and ${found} afterwards`, () =>
+        Effect.gen(function* () {
+          const keys = yield* ApiKeyService
+          const sandbox = yield* VoiceableSandbox.VoiceableSandbox
+          const faults = yield* HttpFaults.HttpFaults
+          const { ref, secret } = yield* keys.create(spec)
+          const intent = yield* keys.prepare(verb === "create" ? "create" : ref)
+          yield* faults.inject(fault, { method: "POST" })
+          const options = { deliver: () => Effect.void, intent }
+          const called = verb === "create" ? keys.create(spec, options) : keys.rotate(ref, options)
+          const exit = yield* finish(yield* Effect.forkChild(called))
+          assert.strictEqual(tagOf(exit), mint)
+          assert(Exit.isFailure(exit))
+          const { reason } = Result.getOrThrow(Cause.findError(exit.cause))
+          if (reason._tag === "OutcomeUnknown") assert.deepStrictEqual(reason.intent, intent)
+          // A 429 shuts the gate for a while.
+          yield* TestClock.adjust("6 minutes")
+          const recovered = yield* keys.recover(intent)
+          assert.strictEqual(recovered._tag, found)
+          assert.isTrue(yield* sandbox.isLive(Redacted.value(secret)))
+          if (recovered._tag !== "Orphaned") return assert.lengthOf(yield* liveSecrets, 1)
+          assert.deepStrictEqual([recovered.inert, recovered.revocable], [false, true])
+          assert.lengthOf(yield* liveSecrets, 2)
+          yield* keys.revoke(Option.getOrThrow(recovered.ref))
+          assert.deepStrictEqual(yield* liveSecrets, [Redacted.value(secret)])
+          assert.strictEqual((yield* keys.recover(intent))._tag, "NotSeen")
+        }).pipe(Effect.provide(faulty))
+      )
+    }
+  }
+})
 
 describe("rotate, when something goes wrong beside its mint", () => {
   for (const [name, { fault, other, remove = other }] of Object.entries(expectations)) {

@@ -16,7 +16,8 @@ import {
   ProviderUnavailable,
   UnexpectedResponse
 } from "../ApiKeyError.ts"
-import type { Deliver, Verb } from "../ApiKeyService.ts"
+import type { Deliver, Intended, Overlap, Verb } from "../ApiKeyService.ts"
+import { type MintIntent, markerOf, unmarkedName } from "../Recovery.ts"
 import { Restriction, type Restrictions } from "../Restrictions.ts"
 import { isUnrestricted } from "./compare.ts"
 import type { DriverCalls } from "./driverCalls.ts"
@@ -24,20 +25,30 @@ import { compareEcho, type Echo } from "./echo.ts"
 import { checkDuration } from "./issues.ts"
 import { Urgent } from "./limiter.ts"
 import { type MintRegion, withDeadline } from "./mintRegion.ts"
+import { isPossible, markName } from "./recovery.ts"
 import type { Call, Telemetry } from "./telemetry.ts"
 import * as Validate from "./validate.ts"
 
 /** How a delivery ended; `undefined` where there was nobody to deliver to. */
 type Delivery<E> = Exit.Exit<void, E> | "deadline" | undefined
 
-/** The options of `rotate`, whatever the program asked for. */
-type RotateOptions<E, R> = Deliver<E, R> & { readonly keepPrevious?: boolean }
+/** The options of `create` and `rotate`, whatever the program asked for. */
+type CreateOptions<E, R> = Deliver<E, R> & Intended
+type RotateOptions<E, R> = Deliver<E, R> & Intended & Overlap
 
-/** The verbs that mint: in the region, in the order decode, echo check, deliver, activate, retire. */
+/** The name of a key that is minted under a marker. */
+interface Naming {
+  /** What it is called until the mint has come to its end. */
+  readonly marked: string
+  /** What it is called then; empty for none. */
+  readonly real: string
+}
+
+/** The verbs that mint: in the region, in the order decode, echo check, deliver, activate, retire, rename. */
 export interface Mints {
   readonly create: <E, R>(
     input: unknown,
-    options: Deliver<E, R>,
+    options: CreateOptions<E, R>,
     call: Call
   ) => Effect.Effect<IssuedKey, E | ApiKeyError, R>
   readonly rotate: <E, R>(
@@ -57,13 +68,13 @@ export const make = (
 ): Mints => {
   const { checked, discard, driver, failure, label, makeRef, unsupported } = calls
 
-  const issue = (minted: Minted, spec: MintSpec | undefined): IssuedKey =>
+  /** `name` is what the key is called when the mint has come to its end. */
+  const issue = (minted: Minted, spec: MintSpec | undefined, name = spec?.name): IssuedKey =>
     new IssuedKey({
       ref: makeRef(minted.address),
       handle: driver.handle(minted.address),
       secret: Redacted.make(minted.secret),
-      // A copy of a key without a name has none.
-      name: Option.filter(Option.fromUndefinedOr(spec?.name), (name) => name !== ""),
+      name: nameOf(name),
       unrestricted: Option.map(Option.fromUndefinedOr(spec), ({ restrictions }) =>
         Restriction.literals.filter((restriction) => {
           const value = restrictions[restriction]
@@ -80,15 +91,16 @@ export const make = (
     verb: Verb,
     handle: string | undefined,
     send: PreparedMint["send"],
+    intent: MintIntent | undefined,
     old?: string
   ): Effect.fn.Return<Minted, ApiKeyError> {
-    const minted = yield* label(verb, handle)(send)
+    const minted = yield* Effect.mapError(label(verb, handle)(send), withIntent(intent))
     const { address, secret } = minted
     if (address !== "" && address !== old && secret !== "") return minted
     const message = address === old ? "the reply names the old secret as the new one" : "the reply holds no secret"
     const reason = new OutcomeUnknown({ problem: "reply", issues: [{ path: [], message }] })
     const named = address === "" || address === old ? handle : driver.handle(address)
-    return yield* failure(verb, reason, named)
+    return yield* withIntent(intent)(failure(verb, reason, named))
   })
 
   const log = (level: "Warn" | "Error", message: string, verb: Verb, handle: string | undefined) =>
@@ -116,11 +128,12 @@ export const make = (
   const receive = <B>(
     minted: Minted,
     spec: MintSpec | undefined,
-    lost: Effect.Effect<B>
+    lost: Effect.Effect<B>,
+    name?: string
   ): Effect.Effect<{ readonly key: IssuedKey; readonly echo: Echo | undefined }> =>
     Effect.onError(
       Effect.sync(() => ({
-        key: issue(minted, spec),
+        key: issue(minted, spec, name),
         echo: spec === undefined || minted.echo === undefined ? undefined : compareEcho(spec, minted.echo)
       })),
       () => lost
@@ -168,9 +181,15 @@ export const make = (
   const takeIn = Effect.fnUntraced(function* (
     verb: Verb,
     minted: Minted,
-    spec: MintSpec
+    spec: MintSpec,
+    naming: Naming | undefined
   ): Effect.fn.Return<IssuedKey, ApiKeyError> {
-    const { echo, key } = yield* receive(minted, spec, takeBack(verb, minted.address, undefined))
+    const { echo, key } = yield* receive(
+      minted,
+      spec,
+      takeBack(verb, minted.address, undefined),
+      naming?.real ?? spec.name
+    )
     if (echo === undefined || echo.missing.length === 0) return key
     const revoked = yield* takeBackKey(verb, key)
     const reason = new PartiallyApplied({ applied: echo.applied, missing: echo.missing, revoked })
@@ -208,6 +227,45 @@ export const make = (
       }
     })
 
+  /** The intent of a mint, held against what is minted before anything is sent. */
+  const checkIntent = Effect.fnUntraced(function* (
+    verb: "create" | "rotate",
+    handle: string | undefined,
+    given: MintIntent | undefined
+  ): Effect.fn.Return<{ readonly intent: MintIntent; readonly maxName: number } | undefined, ApiKeyError> {
+    const { recovery } = driver
+    if (given === undefined) return undefined
+    if (recovery === undefined || !isPossible(driver)) return yield* unsupported(verb, "prepare", handle)
+    const mint = handle === undefined ? { verb } : { verb, handle }
+    const intent = yield* checked(verb, handle, Validate.checkIntent(driver, given, mint))
+    return { intent, maxName: recovery.maxName }
+  })
+
+  /**
+   * Gives a key its real name, last of all. That fails no call: the key is out, and works. Its name says what it is called
+   * then.
+   */
+  const rename = Effect.fnUntraced(function* (
+    verb: Verb,
+    key: IssuedKey,
+    naming: Naming | undefined
+  ): Effect.fn.Return<IssuedKey> {
+    const { patch } = driver
+    if (naming === undefined || patch === undefined) return key
+    const { marked, real } = naming
+    const called = (name: string) => new IssuedKey({ ...key, name: nameOf(name) })
+    // No vendor documents how a name is taken away.
+    if (real === "") return called(marked)
+    const address = Redacted.value(key.ref.value)
+    const end = yield* Effect.exit(Effect.suspend(() => patch(address, { name: real, restrictions: {} })))
+    const shown = Exit.isSuccess(end) ? (end.value?.name ?? real) : marked
+    if (shown === real) return key
+    const message = "a key could not be given its name at the end of its mint, and still bears the marker"
+    // A logger may fail, and must not take the key away.
+    yield* Effect.exit(log("Warn", message, verb, key.handle))
+    return called(shown)
+  })
+
   /** Runs a mint in the region; if its caller leaves, its end is logged and counted. */
   const inRegion = <A, E, R>(options: {
     readonly verb: Verb
@@ -240,16 +298,34 @@ export const make = (
       })
     )
 
+  /** What a caller sees of a new key that could not be switched on, which is taken back. */
+  const notActivated = (key: IssuedKey, error: ApiKeyError) =>
+    Effect.map(takeBackKey("create", key), (revoked) => {
+      const ours = new PartiallyApplied({ applied: [], missing: ["activate"], revoked })
+      return revoked
+        ? Cause.fail(error)
+        : Cause.combine(Cause.fail(error), Cause.fail(failure("create", ours, key.handle)))
+    })
+
   const create: Mints["create"] = Effect.fnUntraced(function* <E, R>(
     input: unknown,
-    options: Deliver<E, R>,
+    options: CreateOptions<E, R>,
     call: Call
   ): Effect.fn.Return<IssuedKey, E | ApiKeyError, R> {
     if (driver.mint === undefined) return yield* unsupported("create", "create")
-    const asked = yield* checked("create", undefined, Validate.checkSpec(driver, defaults, input))
+    const given = yield* checked("create", undefined, Validate.checkSpec(driver, defaults, input))
+    const intended = yield* checkIntent("create", undefined, options.intent)
     const deliver = yield* checkDeliver("create", undefined, options)
-    const { options: own, send } = yield* label("create")(driver.mint(asked))
-    const spec = expected(asked, own)
+    const intent = intended?.intent
+    const naming =
+      intended === undefined
+        ? undefined
+        : { real: given.name, marked: markName(given.name, intended.intent.marker, intended.maxName) }
+    const asked = naming === undefined ? given : { ...given, name: naming.marked }
+    const { activate, send, ...prepared } = yield* label("create")(
+      driver.mint(asked, { inert: intended !== undefined })
+    )
+    const spec = expected(prepared.spec ?? asked, prepared.options)
     return yield* inRegion<IssuedKey, E, R>({
       verb: "create",
       call,
@@ -257,10 +333,20 @@ export const make = (
       // What was not delivered was to be given to the caller: nobody holds it.
       leftBehind: (key) => (options.deliver === undefined ? Effect.asVoid(takeBackKey("create", key)) : Effect.void),
       work: Effect.gen(function* () {
-        const minted = yield* sendMint("create", undefined, send)
-        const key = yield* takeIn("create", minted, spec)
-        yield* handOver("create", key, deliver)
-        return key
+        const minted = yield* sendMint("create", undefined, send, intent)
+        const key = yield* takeIn("create", minted, spec, naming)
+        const handed = yield* handOver("create", key, deliver)
+        // Nobody will hold it: `leftBehind` shuts it off, and it need not be switched on first.
+        if (handed === "kept" && call.abandoned) return key
+        if (activate !== undefined) {
+          const error = yield* concluded(
+            "create",
+            key.handle,
+            Effect.suspend(() => activate(minted.address))
+          )
+          if (error !== undefined) return yield* Effect.failCause(yield* notActivated(key, error))
+        }
+        return yield* rename("create", key, naming)
       })
     })
   })
@@ -272,6 +358,7 @@ export const make = (
     call: Call
   ): Effect.fn.Return<RotatedKey<E>, E | ApiKeyError, R> {
     const handle = driver.handle(address)
+    const intent = (yield* checkIntent("rotate", handle, options.intent))?.intent
     const deliver = yield* checkDeliver("rotate", handle, options)
     const { send } = yield* label("rotate", handle)(rotation.inPlace(address))
     return yield* inRegion<RotatedKey<E>, E, R>({
@@ -284,7 +371,7 @@ export const make = (
           ? log("Error", lostInPlace, "rotate", issued.handle)
           : Effect.void,
       work: Effect.gen(function* () {
-        const minted = yield* sendMint("rotate", handle, send, address)
+        const minted = yield* sendMint("rotate", handle, send, intent, address)
         const { key: issued } = yield* receive(minted, undefined, log("Error", lostInPlace, "rotate", handle))
         const end = yield* deliver(issued)
         if (end === undefined || (end !== "deadline" && Exit.isSuccess(end))) return { issued, previous: "dead" }
@@ -302,9 +389,61 @@ export const make = (
     call: Call
   ): Effect.fn.Return<RotatedKey<E>, E | ApiKeyError, R> {
     const handle = driver.handle(address)
+    const intended = yield* checkIntent("rotate", handle, options.intent)
     const deliver = yield* checkDeliver("rotate", handle, options)
-    const { activate, options: own, send, spec: copy } = yield* label("rotate", handle)(rotation.successor(address))
+    const intent = intended?.intent
+    let real = ""
+    const mark = (name: string) => {
+      // The marker of a mint whose renaming never happened is not the copy's: it would be taken for that mint's key.
+      real = unmarkedName(name)
+      return intended === undefined ? real : markName(real, intended.intent.marker, intended.maxName)
+    }
+    const {
+      activate,
+      options: own,
+      send,
+      spec: copy
+    } = yield* label("rotate", handle)(Effect.suspend(() => rotation.successor(address, mark)))
     const spec = expected(copy, own)
+    // A driver that does not mark its copies: such a key could not be found again.
+    if (intent !== undefined && markerOf(spec.name) !== intent.marker) {
+      return yield* unsupported("rotate", "prepare", handle)
+    }
+    const naming = intent === undefined ? undefined : { marked: spec.name, real }
+
+    /** What follows the delivery: the successor is switched on, and then the old key shut off. */
+    const conclude = Effect.fnUntraced(function* (
+      issued: IssuedKey,
+      successor: string,
+      handed: "delivered" | "kept"
+    ): Effect.fn.Return<RotatedKey<E>> {
+      if (activate !== undefined && options.activate !== false) {
+        const error = yield* concluded(
+          "rotate",
+          issued.handle,
+          Effect.suspend(() => activate(successor))
+        )
+        if (error !== undefined) return { issued, previous: "live", incomplete: { step: "activate", error } }
+      }
+      if (handed === "kept" || options.keepPrevious === true) return { issued, previous: "live" }
+      const error = yield* concluded(
+        "rotate",
+        handle,
+        Effect.suspend(() => rotation.retire(address)).pipe(
+          // "Not found" is believed of the old key only where, by the same credential, the new one is found.
+          Effect.catchIf(ApiKeyError.is("KeyNotFound"), (notFound) =>
+            Effect.matchEffect(calls.read(successor, "rotate"), {
+              onSuccess: () => Effect.void,
+              onFailure: () => Effect.fail(notFound)
+            })
+          )
+        )
+      )
+      return error === undefined
+        ? { issued, previous: "retired" }
+        : { issued, previous: "live", incomplete: { step: "retire", error } }
+    })
+
     return yield* inRegion<RotatedKey<E>, E, R>({
       verb: "rotate",
       handle,
@@ -318,48 +457,31 @@ export const make = (
           : log("Error", "the old key of a rotation could not be shut off and is still live", "rotate", handle)
       },
       work: Effect.gen(function* () {
-        const minted = yield* sendMint("rotate", handle, send, address)
-        const issued = yield* takeIn("rotate", minted, spec)
+        const minted = yield* sendMint("rotate", handle, send, intent, address)
+        const issued = yield* takeIn("rotate", minted, spec, naming)
         const handed = yield* handOver("rotate", issued, deliver)
         // Nobody will hold it: `leftBehind` shuts it off, and it need not be switched on first.
         if (handed === "kept" && call.abandoned) return { issued, previous: "live" }
-        if (activate !== undefined) {
-          const error = yield* concluded(
-            "rotate",
-            issued.handle,
-            Effect.suspend(() => activate(minted.address))
-          )
-          if (error !== undefined) return { issued, previous: "live", incomplete: { step: "activate", error } }
-        }
-        if (handed === "kept" || options.keepPrevious === true) return { issued, previous: "live" }
-        const error = yield* concluded(
-          "rotate",
-          handle,
-          Effect.suspend(() => rotation.retire(address)).pipe(
-            // "Not found" is believed of the old key only where, by the same credential, the new one is found.
-            Effect.catchIf(ApiKeyError.is("KeyNotFound"), (notFound) =>
-              Effect.matchEffect(calls.read(minted.address, "rotate"), {
-                onSuccess: () => Effect.void,
-                onFailure: () => Effect.fail(notFound)
-              })
-            )
-          )
-        )
-        return error === undefined
-          ? { issued, previous: "retired" }
-          : { issued, previous: "live", incomplete: { step: "retire", error } }
+        const result = yield* conclude(issued, minted.address, handed)
+        return { ...result, issued: yield* rename("rotate", issued, naming) }
       })
     })
   })
-
   return {
     create,
     rotate: (address, options, call) => {
       const { rotation } = driver
-      if (rotation === undefined) return unsupported("rotate", "rotate", driver.handle(address))
+      const handle = driver.handle(address)
+      if (rotation === undefined) return unsupported("rotate", "rotate", handle)
+      if (options.activate === false && options.keepPrevious !== true) {
+        const message =
+          "may be false only beside `keepPrevious: true`: the old key would be shut off, and the new one not on"
+        const issues = [{ path: ["activate"], message }]
+        return Effect.fail(failure("rotate", new InvalidRequest({ source: "client", issues }), handle))
+      }
       if ("successor" in rotation) return rotateBySuccessor(rotation, address, options, call)
       return options.keepPrevious === true
-        ? unsupported("rotate", "overlap", driver.handle(address))
+        ? unsupported("rotate", "overlap", handle)
         : rotateInPlace(rotation, address, options, call)
     }
   }
@@ -368,6 +490,26 @@ export const make = (
 /** What the echo is held against: what was asked, and the options that the driver asked for by itself. */
 const expected = (asked: MintSpec, own: PreparedMint["options"]): MintSpec =>
   own === undefined ? asked : { ...asked, options: { ...own, ...objectOf(asked.options) } }
+
+/** A key's name; a copy of a key without a name has none. */
+const nameOf = (name: string | undefined): Option.Option<string> =>
+  Option.filter(Option.fromUndefinedOr(name), (text) => text !== "")
+
+/** Says, of a mint whose end is not known, what it was prepared with. */
+const withIntent =
+  (intent: MintIntent | undefined) =>
+  (error: ApiKeyError): ApiKeyError => {
+    const { handle, http, operation, provider, reason } = error
+    if (intent === undefined || reason._tag !== "OutcomeUnknown") return error
+    const { issues, problem } = reason
+    return new ApiKeyError({
+      provider,
+      operation,
+      reason: new OutcomeUnknown({ problem, issues, intent }),
+      ...(handle === undefined ? {} : { handle }),
+      ...(http === undefined ? {} : { http })
+    })
+  }
 
 const objectOf = (options: unknown): object => (Predicate.isObject(options) ? options : {})
 

@@ -14,6 +14,7 @@ import { compareEcho } from "./echo.ts"
 import { Urgent } from "./limiter.ts"
 import * as Mint from "./mint.ts"
 import * as MintRegion from "./mintRegion.ts"
+import * as Recovery from "./recovery.ts"
 import * as Telemetry from "./telemetry.ts"
 import * as Validate from "./validate.ts"
 
@@ -28,7 +29,9 @@ const supported: { readonly [N in Exclude<Need, Restriction>]: (driver: ApiKeyDr
   revoke: ({ remove, setStatus }) => setStatus !== undefined || remove !== undefined,
   delete: ({ remove }) => remove !== undefined,
   get: ({ get, list }) => get !== undefined || list !== undefined,
-  list: ({ list }) => list !== undefined
+  list: ({ list }) => list !== undefined,
+  prepare: (driver) => Recovery.isPossible(driver),
+  recover: (driver) => Recovery.isPossible(driver)
 }
 
 const isRestriction = (need: Need): need is Restriction => Restriction.literals.some((literal) => literal === need)
@@ -59,6 +62,7 @@ export const make = Effect.fnUntraced(function* (
   const defaults = yield* checked("layer", undefined, Validate.checkDefaults(driver))
   const telemetry = Telemetry.make(provider, account)
   const mints = Mint.make(calls, defaults, yield* MintRegion.make, telemetry)
+  const recoveries = Recovery.make(calls)
 
   /** Reads a key back after it was changed: where that fails the change stands, and must not go unsaid. */
   const readBack = (address: string, verb: Verb, applied: ReadonlyArray<string>) =>
@@ -196,6 +200,23 @@ export const make = Effect.fnUntraced(function* (
     )
   }
 
+  const prepare: Verbs["prepare"] = (target, options) =>
+    target === "create"
+      ? telemetry.observe("prepare", undefined, () => recoveries.prepareCreate(options?.snapshot))
+      : onKey("prepare", target, (address) => recoveries.prepareRotate(address, options?.snapshot))
+
+  const recover: Verbs["recover"] = (intent, options) =>
+    Effect.suspend(() => {
+      const result = Validate.checkIntent(driver, intent)
+      // What is no intent of ours may hold anything: it is not shown.
+      const handle = Result.isSuccess(result) ? result.success.handle : undefined
+      return telemetry.observe("recover", handle, () =>
+        Effect.flatMap(checked("recover", handle, result), (found) =>
+          recoveries.recover(found, options?.sent !== false)
+        )
+      )
+    })
+
   return {
     provider,
     account,
@@ -214,6 +235,8 @@ export const make = Effect.fnUntraced(function* (
     revoke,
     delete: remove,
     get: (ref) => onKey("get", ref, (address) => Effect.map(read(address, "get"), toApiKey)),
-    list
+    list,
+    prepare,
+    recover
   }
 })

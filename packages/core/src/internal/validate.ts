@@ -6,6 +6,7 @@ import * as Schema from "effect/Schema"
 import type { KeyRef } from "../ApiKey.ts"
 import type { ApiKeyDriver, MintSpec, PatchSpec } from "../ApiKeyDriver.ts"
 import { InvalidRequest, type Issue, UnsupportedRestriction } from "../ApiKeyError.ts"
+import { KeySnapshot, MintIntent, markerOf } from "../Recovery.ts"
 import { Restriction, Restrictions } from "../Restrictions.ts"
 import { safePart } from "./issues.ts"
 
@@ -177,6 +178,55 @@ export const checkRef = (driver: ApiKeyDriver, ref: KeyRef): Result.Result<strin
       checked,
       (issues) => new InvalidRequest({ source: "client", issues: under("ref", under("value", issues)) })
     )
+  })
+
+const decodeFirst = (name: string): string => `must be a ${name}: decode a stored one by Schema.toCodecJson(${name})`
+
+/** What is wrong with whose an intent or a snapshot is. */
+const foreign = (
+  driver: ApiKeyDriver,
+  field: string,
+  of: { readonly provider: string; readonly account: string }
+): ReadonlyArray<Issue> => [
+  ...(of.provider === driver.provider ? [] : [{ path: [field, "provider"], message: `is not ${driver.provider}` }]),
+  ...(of.account === driver.account ? [] : [{ path: [field, "account"], message: "is another account at this vendor" }])
+]
+
+/** A snapshot of this provider and account. */
+export const checkSnapshot = (
+  driver: ApiKeyDriver,
+  snapshot: unknown
+): Result.Result<KeySnapshot | "none" | undefined, InvalidRequest> =>
+  guarded((): Result.Result<KeySnapshot | "none" | undefined, InvalidRequest> => {
+    if (snapshot === undefined || snapshot === "none") return Result.succeed(snapshot)
+    if (!(snapshot instanceof KeySnapshot)) {
+      return refuse([{ path: ["snapshot"], message: `${decodeFirst("KeySnapshot")}, or write "none"` }])
+    }
+    const issues = foreign(driver, "snapshot", snapshot)
+    return issues.length > 0 ? refuse(issues) : Result.succeed(snapshot)
+  })
+
+/** An intent of this provider and account; where a mint is given, one that was made for just that. */
+export const checkIntent = (
+  driver: ApiKeyDriver,
+  intent: unknown,
+  mint?: { readonly verb: "create" | "rotate"; readonly handle?: string }
+): Result.Result<MintIntent, InvalidRequest> =>
+  guarded(() => {
+    if (!(intent instanceof MintIntent)) return refuse([{ path: ["intent"], message: decodeFirst("MintIntent") }])
+    const { handle, identity, marker, verb } = intent
+    const inPlace = verb === "rotate" && driver.rotation !== undefined && "inPlace" in driver.rotation
+    const issues: Array<Issue> = [...foreign(driver, "intent", intent)]
+    const expectField = (holds: boolean, field: string, message: string) => {
+      if (!holds) issues.push({ path: ["intent", field], message })
+    }
+    expectField(markerOf(marker) === marker, "marker", "is none that `prepare` makes")
+    expectField(inPlace === (identity !== undefined), "identity", "is not as this vendor's `prepare` gives it")
+    if (mint !== undefined) {
+      expectField(verb === mint.verb, "verb", `is another than ${mint.verb}: prepare an intent for this`)
+      expectField(handle === mint.handle, "handle", "is that of another key: prepare an intent for this one")
+    }
+    return issues.length > 0 ? refuse(issues) : Result.succeed(intent)
   })
 
 /** The layer's defaults, checked like a spec; every declared restriction must have one. */

@@ -8,6 +8,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
@@ -22,6 +23,7 @@ import { type IssuedKey, KeyRef } from "../ApiKey.ts"
 import { ApiKeyError, type ReasonTag } from "../ApiKeyError.ts"
 import { ApiKeyService, type KeyPatch, type KeySpec, type Need } from "../ApiKeyService.ts"
 import { compareRestriction, isUnrestricted } from "../internal/compare.ts"
+import { MintIntent, markerOf } from "../Recovery.ts"
 import { Restriction, type Restrictions } from "../Restrictions.ts"
 import * as HttpFaults from "./HttpFaults.ts"
 
@@ -67,6 +69,11 @@ export class ConformanceVendor extends Context.Service<
     readonly requests: Effect.Effect<number>
     /** Disturbs the next call of this kind, once. */
     readonly disturb: (kind: Kind, disturbance: Disturbance) => Effect.Effect<void>
+    /**
+     * From now on the vendor's list masks its secrets. Only for a vendor whose list shows them, and whose lost keys are read
+     * from it; left out, the cases about it are skipped.
+     */
+    readonly mask?: Effect.Effect<void>
   }
 >()("@effect-api-keys/core/testing/ConformanceVendor") {}
 
@@ -82,11 +89,14 @@ export const httpVendor = (options: {
   readonly liveKeys: Effect.Effect<number>
   /** Which requests are of which kind. */
   readonly targets: { readonly [K in Kind]: HttpFaults.Target }
+  /** As in {@link ConformanceVendor}. */
+  readonly mask?: Effect.Effect<void>
 }): Effect.Effect<ConformanceVendor["Service"], never, HttpFaults.HttpFaults> =>
   HttpFaults.HttpFaults.useSync((http) => ({
     isLive: options.isLive,
     liveKeys: options.liveKeys,
     requests: Effect.map(http.attempts, (attempts) => attempts.length),
+    ...(options.mask === undefined ? {} : { mask: options.mask }),
     disturb: (kind, disturbance) => {
       // A refusal must outlast the repeats of a call that is safe to repeat.
       const times = disturbance === "refused" && kind !== "create" && kind !== "rotate" ? 10 : 1
@@ -178,6 +188,55 @@ const expectShown = (
   const different = Restriction.literals.filter((restriction) => !compareOne(restriction))
   return expect(different.length === 0, `the key does not show what was asked: ${different.join(", ")}`)
 }
+
+/** An intent that no mint was made with. */
+const someIntent = ({ account, provider }: Keys): MintIntent =>
+  new MintIntent({
+    provider,
+    account,
+    verb: "create",
+    marker: `ek-${"a".repeat(24)}`,
+    preparedAt: DateTime.makeUnsafe(0)
+  })
+
+/** The names that the list shows with this marker at their end. */
+const markedWith = (keys: Keys, { marker }: MintIntent) =>
+  Effect.map(Stream.runCollect(keys.list()), (listed) =>
+    listed.filter(({ name }) => Option.exists(name, (shown) => markerOf(shown) === marker))
+  )
+
+/** A mint whose reply is lost: it must fail with what it was prepared with. */
+const lose = Effect.fnUntraced(function* <A>(
+  vendor: Vendor,
+  kind: "create" | "rotate",
+  intent: MintIntent,
+  mint: Effect.Effect<A, ApiKeyError>
+) {
+  yield* vendor.disturb(kind, "replyLost")
+  const { reason } = yield* expectReason(mint, "OutcomeUnknown")
+  yield* expect(
+    reason._tag === "OutcomeUnknown" && reason.intent?.marker === intent.marker,
+    "the error does not hold the intent of the mint"
+  )
+})
+
+/**
+ * A lost mint must be found: with a secret that works, or as a key that nobody holds, which is off, or can be shut off, where
+ * that is said. `live` is how many keys were live before.
+ */
+const expectFound = Effect.fnUntraced(function* (keys: Keys, vendor: Vendor, intent: MintIntent, live: number) {
+  const found = yield* keys.recover(intent)
+  if (found._tag === "Recovered") {
+    yield* expect(yield* vendor.isLive(found.issued.secret), "the recovered secret does not work")
+    return yield* expect(keys.handle(found.issued.ref) === found.issued.handle, "a ref and a handle of two keys")
+  }
+  if (found._tag !== "Orphaned") return yield* expect(false, `a lost mint is ${found._tag}`)
+  if (found.inert) yield* expect((yield* vendor.liveKeys) === live, "an orphan that is said to be off is live")
+  if (!found.revocable) return
+  if (Option.isNone(found.ref)) return yield* expect(false, "an orphan is said to be revocable, and has no ref")
+  yield* keys.revoke(found.ref.value)
+  yield* expect((yield* vendor.liveKeys) === live, "the orphan was revoked, and another key than before is live")
+})
 
 /**
  * Every case, for a vendor of which this is known.
@@ -316,7 +375,10 @@ export const cases = (options: Options): ReadonlyArray<Case> => {
           ["revoke", keys.revoke(ref)],
           ["delete", keys.delete(ref)],
           ["get", keys.get(ref)],
-          ["list", Stream.runDrain(keys.list())]
+          ["list", Stream.runDrain(keys.list())],
+          ["prepare", keys.prepare("create")],
+          ["prepare", keys.create(spec, { intent: someIntent(keys) })],
+          ["recover", keys.recover(someIntent(keys))]
         ]
         for (const [need, call] of verbs) if (!keys.supports(need)) yield* expectReason(call, "UnsupportedOperation")
         yield* expect((yield* vendor.requests) === before, "something was sent")
@@ -337,6 +399,7 @@ export const cases = (options: Options): ReadonlyArray<Case> => {
           yield* expectReason(keys.patch(foreign, patch), "InvalidRequest")
           yield* expectReason(keys.delete(foreign), "InvalidRequest")
           yield* expectReason(keys.get(foreign), "InvalidRequest")
+          yield* expectReason(keys.prepare(foreign), "InvalidRequest")
         }
         yield* expect((yield* vendor.requests) === before, "something was sent")
         yield* expect(yield* vendor.isLive(key.secret), "the key was touched")
@@ -609,6 +672,174 @@ export const cases = (options: Options): ReadonlyArray<Case> => {
         const [key] = vault.stored
         yield* expect(key !== undefined && (yield* vendor.isLive(key.secret)), "the delivered key does not work")
       })
+    ),
+
+    test("a mint with an intent gives a live key under its own name", ["create", "prepare", "list"], (keys, vendor) =>
+      Effect.gen(function* () {
+        const vault = makeVault()
+        const intent = yield* keys.prepare("create")
+        const key = yield* keys.create(spec, { deliver: vault.deliver, intent })
+        yield* expect(yield* vendor.isLive(key.secret), "the new secret does not work")
+        yield* expect(vault.stored.length === 1, "deliver was not called exactly once")
+        yield* expect(Option.contains(key.name, spec.name), "the key says that it has another name")
+        yield* expect((yield* markedWith(keys, intent)).length === 0, "the marker is left in the name")
+        const listed = (yield* Stream.runCollect(keys.list())).filter(({ handle }) => handle === key.handle)
+        yield* expect(
+          listed.length === 1 && listed.every(({ name }) => Option.getOrElse(name, () => spec.name) === spec.name),
+          "the key is not listed under its own name"
+        )
+        yield* expect((yield* keys.recover(intent))._tag === "NotSeen", "what was not lost is recovered")
+      })
+    ),
+
+    test(
+      "a rotation with an intent leaves the key's name as it was",
+      ["create", "rotate", "prepare", "list"],
+      (keys, vendor) =>
+        Effect.gen(function* () {
+          const key = yield* keys.create(spec)
+          const intent = yield* keys.prepare(key.ref)
+          const { issued, previous } = yield* keys.rotate(key.ref, { deliver: () => Effect.void, intent })
+          yield* expect(previous !== "live", "the old key is said to be live")
+          yield* expect(yield* vendor.isLive(issued.secret), "the new secret does not work")
+          yield* expect(!(yield* vendor.isLive(key.secret)), "the old secret still works")
+          yield* expect((yield* markedWith(keys, intent)).length === 0, "the marker is left in the name")
+          const listed = (yield* Stream.runCollect(keys.list())).filter(({ handle }) => handle === issued.handle)
+          yield* expect(
+            listed.length === 1 && listed.every(({ name }) => Option.getOrElse(name, () => spec.name) === spec.name),
+            "the key is not listed under its own name"
+          )
+        })
+    ),
+
+    test("a create whose reply is lost is found again", ["create", "prepare", "recover"], (keys, vendor) =>
+      Effect.gen(function* () {
+        // Another of the same name: what tells them apart is the marker.
+        yield* keys.create(spec)
+        const live = yield* vendor.liveKeys
+        const intent = yield* keys.prepare("create")
+        yield* lose(vendor, "create", intent, keys.create(spec, { deliver: () => Effect.void, intent }))
+        yield* expectFound(keys, vendor, intent, live)
+      })
+    ),
+
+    test("a rotation whose reply is lost is found again", ["create", "rotate", "prepare", "recover"], (keys, vendor) =>
+      Effect.gen(function* () {
+        yield* keys.create(spec)
+        const key = yield* keys.create(spec)
+        const live = yield* vendor.liveKeys
+        const intent = yield* keys.prepare(key.ref)
+        yield* lose(vendor, "rotate", intent, keys.rotate(key.ref, { deliver: () => Effect.void, intent }))
+        yield* expectFound(keys, vendor, intent, live)
+        if (keys.supports("overlap")) yield* expect(yield* vendor.isLive(key.secret), "the old key was touched")
+      })
+    ),
+
+    test("where nothing was minted, nothing is found", ["create", "prepare", "recover"], (keys, vendor) =>
+      Effect.gen(function* () {
+        const key = yield* keys.create(spec)
+        const intents = [
+          yield* keys.prepare("create"),
+          ...(keys.supports("rotate") ? [yield* keys.prepare(key.ref)] : [])
+        ]
+        const [create] = intents
+        yield* vendor.disturb("create", "refused")
+        yield* expectReason(
+          keys.create(spec, { ...(create === undefined ? {} : { intent: create }) }),
+          "ProviderUnavailable"
+        )
+        for (const intent of intents) {
+          yield* expect(
+            (yield* keys.recover(intent))._tag === "NotSeen",
+            "one list is said to prove that nothing was sent"
+          )
+          const known = yield* keys.recover(intent, { sent: false })
+          yield* expect(known._tag === "NotApplied", "what was not sent is not NotApplied")
+        }
+      })
+    ),
+
+    test("an intent can be written down and read again, and holds no secret", ["create", "prepare"], (keys) =>
+      Effect.gen(function* () {
+        const key = yield* keys.create(spec)
+        const codec = Schema.toCodecJson(MintIntent)
+        for (const target of ["create", ...(keys.supports("rotate") ? [key.ref] : [])] as const) {
+          const intent = yield* keys.prepare(target)
+          const text = JSON.stringify(Schema.encodeSync(codec)(intent))
+          yield* expect(
+            Equal.equals(Schema.decodeSync(codec)(JSON.parse(text)), intent),
+            "it is another when read again"
+          )
+          yield* expect(!text.includes(Redacted.value(key.secret)), "a secret is in an intent")
+        }
+      })
+    ),
+
+    test("an intent for something else is refused, and nothing is sent", ["create", "prepare"], (keys, vendor) =>
+      Effect.gen(function* () {
+        const key = yield* keys.create(spec)
+        const intent = yield* keys.prepare("create")
+        const before = yield* vendor.requests
+        const foreign = [
+          new MintIntent({ ...intent, provider: "another" }),
+          new MintIntent({ ...intent, account: "another" }),
+          new MintIntent({ ...intent, marker: "another" })
+        ]
+        for (const other of foreign) {
+          yield* expectReason(keys.create(spec, { intent: other }), "InvalidRequest")
+          yield* expectReason(keys.recover(other), "InvalidRequest")
+        }
+        const rotate = new MintIntent({ ...intent, verb: "rotate", handle: `${key.handle} no other` })
+        yield* expectReason(keys.create(spec, { intent: rotate }), "InvalidRequest")
+        if (keys.supports("rotate")) {
+          for (const other of [intent, rotate, ...foreign]) {
+            yield* expectReason(keys.rotate(key.ref, { intent: other }), "InvalidRequest")
+          }
+        }
+        yield* expect((yield* vendor.requests) === before, "something was sent")
+        yield* expect(yield* vendor.isLive(key.secret), "the key was touched")
+      })
+    ),
+
+    {
+      name: "a list that masks its secrets recovers nothing, and prepares nothing",
+      needs: ["create", "prepare", "recover"],
+      run: Effect.gen(function* () {
+        const keys = yield* ApiKeyService
+        const vendor = yield* ConformanceVendor
+        if (vendor.mask === undefined || !keys.supports("prepare")) return "skipped"
+        const key = yield* keys.create(spec)
+        const intent = yield* keys.prepare("create")
+        yield* lose(vendor, "create", intent, keys.create(spec, { deliver: () => Effect.void, intent }))
+        yield* vendor.mask
+        const found = yield* keys.recover(intent)
+        yield* expect(found._tag === "Undetermined" && found.problem === "masked", `a masked key is ${found._tag}`)
+        yield* expectReason(keys.prepare("create"), "UnexpectedResponse")
+        if (keys.supports("rotate") && !keys.supports("overlap")) {
+          yield* expectReason(keys.prepare(key.ref), "UnexpectedResponse")
+        }
+        return "passed"
+      })
+    },
+
+    test(
+      "with `activate: false` the successor waits to be enabled, and the old key works on",
+      ["create", "rotate", "overlap", "enable"],
+      (keys, vendor) =>
+        Effect.gen(function* () {
+          const key = yield* keys.create(spec)
+          const before = yield* vendor.requests
+          yield* expectReason(keys.rotate(key.ref, { activate: false }), "InvalidRequest")
+          yield* expect((yield* vendor.requests) === before, "something was sent")
+          const { issued } = yield* keys.rotate(key.ref, {
+            activate: false,
+            deliver: () => Effect.void,
+            keepPrevious: true
+          })
+          yield* expect(yield* vendor.isLive(key.secret), "the old key was touched")
+          yield* keys.enable(issued.ref)
+          yield* expect(yield* vendor.isLive(issued.secret), "the enabled successor does not work")
+        })
     ),
 
     test("no secret shows in what is returned or failed with", ["create"], (keys, vendor) =>

@@ -1,8 +1,9 @@
 /**
  * Vendors in memory: the two kinds there are, without HTTP.
  *
- * {@link layer} addresses keys by an id and rotates by a successor; {@link layerInPlace} addresses them by their secret
- * and rotates in place. Both have every other verb and restriction.
+ * {@link layer} addresses keys by an id and rotates by a successor, and a key that was lost there is an orphan;
+ * {@link layerInPlace} addresses them by their secret, rotates in place, and shows secrets in its list. Both have every other
+ * verb and restriction.
  *
  * @since 0.1.0
  */
@@ -11,6 +12,7 @@ import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import type { KeyStatus } from "../ApiKey.ts"
@@ -116,7 +118,7 @@ const restrictions = {
   rate: Result.succeed
 } satisfies ApiKeyDriver.RestrictionRules
 
-const makeVendor = (provider: string, addressOf: (key: MemoryKey) => string) => {
+const makeVendor = (provider: string, addressOf: (key: MemoryKey) => string, handleOf: (key: MemoryKey) => string) => {
   const keys = new Map<string, MemoryKey>()
   const pending = new Map<Part, Array<Around>>()
   const calls = { mint: 0, patch: 0, setStatus: 0, remove: 0, get: 0, list: 0, rotate: 0 } satisfies Record<
@@ -131,13 +133,14 @@ const makeVendor = (provider: string, addressOf: (key: MemoryKey) => string) => 
 
   const record = (key: MemoryKey): ApiKeyDriver.KeyRecord => ({
     address: addressOf(key),
-    handle: `memory_${key.id}`,
+    handle: handleOf(key),
     name: key.name,
     status: key.status satisfies KeyStatus,
     providerStatus: key.status,
     restrictions: key.restrictions,
     createdAt: key.createdAt,
-    updatedAt: key.updatedAt
+    updatedAt: key.updatedAt,
+    options: { id: key.id }
   })
 
   /** One call of a part: what tests asked to happen before, the work, and what they asked to happen after. */
@@ -176,6 +179,10 @@ const makeVendor = (provider: string, addressOf: (key: MemoryKey) => string) => 
     return save({ id, secret, name, status, restrictions: given, createdAt: now, updatedAt: now })
   }
 
+  /** Every key, as the list shows it. */
+  const list = () =>
+    Stream.fromIterableEffect(call("list", (_now, shown) => Effect.sync(() => [...keys.values()].map(shown))))
+
   const toMinted = (key: MemoryKey, echo: ApiKeyDriver.KeyRecord): ApiKeyDriver.Minted => ({
     address: addressOf(key),
     secret: key.secret,
@@ -193,7 +200,7 @@ const makeVendor = (provider: string, addressOf: (key: MemoryKey) => string) => 
     calls: Effect.sync(() => ({ ...calls }))
   })
 
-  return { add, call, find, keys, nextSecret, record, save, service, toMinted }
+  return { add, call, find, keys, list, nextSecret, save, service, toMinted }
 }
 
 /** Handles show ids as they are, so that only what can be an id may be one: a leaked secret must not come to light there. */
@@ -207,11 +214,27 @@ const secretAddress = ApiKeyDriver.text((value) =>
     : Result.fail(`must be a secret of this vendor, which starts with "api_test_memory_"`)
 )
 
+const maxName = 64
+
 const name = ApiKeyDriver.text((value) =>
-  value.trim() === "" || value.length > 64
+  value.trim() === "" || value.length > maxName
     ? Result.fail("must be 1 to 64 characters, and not blank")
     : Result.succeed(value)
 )
+
+const mintAs = (vendor: ReturnType<typeof makeVendor>, spec: ApiKeyDriver.MintSpec, status: MemoryKey["status"]) =>
+  vendor.call("mint", (now, shown) => {
+    const key = vendor.add(spec.name, spec.restrictions, status, now)
+    return Effect.succeed(vendor.toMinted(key, shown(key)))
+  })
+
+/** Switches a key on that was minted switched off. */
+const activateAs = (vendor: ReturnType<typeof makeVendor>, status: MemoryKey["status"]) => (address: string) =>
+  vendor.call("setStatus", (now) =>
+    Effect.map(vendor.find(address), (key) => {
+      vendor.save({ ...key, status, updatedAt: now })
+    })
+  )
 
 const makeDriver = (vendor: ReturnType<typeof makeVendor>, provider: string, options: Options) => ({
   provider,
@@ -220,13 +243,7 @@ const makeDriver = (vendor: ReturnType<typeof makeVendor>, provider: string, opt
   restrictions,
   name,
   sandbox: true,
-  mint: (spec: ApiKeyDriver.MintSpec) =>
-    Effect.succeed({
-      send: vendor.call("mint", (now, shown) => {
-        const key = vendor.add(spec.name, spec.restrictions, "active", now)
-        return Effect.succeed(vendor.toMinted(key, shown(key)))
-      })
-    }),
+  mint: (spec: ApiKeyDriver.MintSpec) => Effect.succeed({ send: mintAs(vendor, spec, "active") }),
   patch: (keyAddress: string, patch: ApiKeyDriver.PatchSpec) =>
     vendor.call("patch", (now, shown) =>
       Effect.map(vendor.find(keyAddress), (key) =>
@@ -250,10 +267,7 @@ const makeDriver = (vendor: ReturnType<typeof makeVendor>, provider: string, opt
         vendor.keys.delete(key.id)
       })
     ),
-  list: () =>
-    Stream.fromIterableEffect(
-      vendor.call("list", () => Effect.sync(() => [...vendor.keys.values()].map(vendor.record)))
-    )
+  list: vendor.list
 })
 
 /**
@@ -268,29 +282,38 @@ export const layer = (
   const provider = "memory"
   return Layer.unwrap(
     Effect.sync(() => {
-      const vendor = makeVendor(provider, (key) => key.id)
+      const handle = (id: string) => `memory_${id}`
+      const vendor = makeVendor(
+        provider,
+        (key) => key.id,
+        (key) => handle(key.id)
+      )
       const driver = {
         ...makeDriver(vendor, provider, options),
         address: id,
-        handle: (id: string) => `memory_${id}`,
+        handle,
+        mint: (spec: ApiKeyDriver.MintSpec, { inert }: { readonly inert: boolean }) =>
+          Effect.succeed(
+            inert
+              ? { send: mintAs(vendor, spec, "disabled"), activate: activateAs(vendor, "active") }
+              : { send: mintAs(vendor, spec, "active") }
+          ),
         get: (id: string) => vendor.call("get", (_now, shown) => Effect.map(vendor.find(id), shown)),
         rotation: {
-          successor: (id: string) =>
+          successor: (id: string, mark: (name: string) => string) =>
             Effect.map(
               vendor.call("get", () => vendor.find(id)),
-              (old): ApiKeyDriver.PreparedSuccessor => ({
-                spec: { name: old.name, restrictions: old.restrictions },
-                send: vendor.call("rotate", (now, shown) => {
-                  const key = vendor.add(old.name, old.restrictions, "disabled", now)
-                  return Effect.succeed(vendor.toMinted(key, shown(key)))
-                }),
-                activate: (successor) =>
-                  vendor.call("setStatus", (now) =>
-                    Effect.map(vendor.find(successor), (key) => {
-                      vendor.save({ ...key, status: old.status, updatedAt: now })
-                    })
-                  )
-              })
+              (old): ApiKeyDriver.PreparedSuccessor => {
+                const spec = { name: mark(old.name), restrictions: old.restrictions }
+                return {
+                  spec,
+                  send: vendor.call("rotate", (now, shown) => {
+                    const key = vendor.add(spec.name, spec.restrictions, "disabled", now)
+                    return Effect.succeed(vendor.toMinted(key, shown(key)))
+                  }),
+                  activate: activateAs(vendor, old.status)
+                }
+              }
             ),
           retire: (id: string) =>
             vendor.call("remove", () =>
@@ -298,7 +321,8 @@ export const layer = (
                 vendor.keys.delete(key.id)
               })
             )
-        }
+        },
+        recovery: { maxName, secrets: false }
       } satisfies ApiKeyDriver.ApiKeyDriver
       return Layer.merge(ApiKeyService.layer(Effect.succeed(driver)), Layer.succeed(MemoryProvider, vendor.service))
     })
@@ -317,21 +341,17 @@ export const layerInPlace = (
   const provider = "memory-in-place"
   return Layer.unwrap(
     Effect.sync(() => {
-      const vendor = makeVendor(provider, (key) => key.secret)
       // Handles must not reveal secrets, and this vendor's are numbered: the number alone says which key it is.
       const handle = (secret: string) => `memory_${1000 + Number(secret.slice(-6))}`
+      const vendor = makeVendor(
+        provider,
+        (key) => key.secret,
+        (key) => handle(key.secret)
+      )
       const driver = {
         ...makeDriver(vendor, provider, options),
         address: secretAddress,
         handle,
-        list: () =>
-          Stream.fromIterableEffect(
-            vendor.call("list", () =>
-              Effect.sync(() =>
-                [...vendor.keys.values()].map((key) => ({ ...vendor.record(key), handle: handle(key.secret) }))
-              )
-            )
-          ),
         rotation: {
           inPlace: (secret: string) =>
             Effect.succeed({
@@ -343,6 +363,11 @@ export const layerInPlace = (
                 })
               )
             })
+        },
+        recovery: {
+          maxName,
+          secrets: true,
+          identity: ({ options }: ApiKeyDriver.KeyRecord) => (Predicate.isString(options?.id) ? options.id : undefined)
         }
       } satisfies ApiKeyDriver.ApiKeyDriver
       return Layer.merge(ApiKeyService.layer(Effect.succeed(driver)), Layer.succeed(MemoryProvider, vendor.service))

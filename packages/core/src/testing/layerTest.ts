@@ -64,6 +64,8 @@ export const layerTest = (
     delete: () => Effect.fail(missing("delete")),
     get: () => Effect.fail(missing("get")),
     list: () => Stream.fail(missing("list")),
+    prepare: () => Effect.fail(missing("prepare")),
+    recover: () => Effect.fail(missing("recover")),
     ...parts
   }
   // The evidence is of types alone; a test vouches for it.

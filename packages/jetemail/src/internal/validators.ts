@@ -13,7 +13,9 @@ import * as IpInterface from "effect/net/IpInterface"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Result from "effect/Result"
 
-const MAX_NAME = 64
+/** The longest name. Source: the pages "Create new" and "Update transactional API key", `maxLength`. */
+export const maxName = 64
+
 const MAX_DOMAIN = 253
 const MAX_LABEL = 63
 // Eight groups of four digits with their seven colons, and "/128".
@@ -44,7 +46,7 @@ const every = (text: string, test: (code: number) => boolean): boolean => {
  */
 export const checkName = (name: string): Result.Result<string, string> => {
   if (name.length === 0) return Result.fail("a name is required: give 1 to 64 characters")
-  if (name.length > MAX_NAME) return Result.fail("is too long: a name has at most 64 characters")
+  if (name.length > maxName) return Result.fail("is too long: a name has at most 64 characters")
   if (!every(name, isNameCharacter)) {
     return Result.fail('may hold only the letters A to Z, digits, "-", "_" and spaces: leave out all other characters')
   }

@@ -79,6 +79,29 @@ export const errors: Errors = {
   500: (reply) => (Option.exists(readRefusal(reply), namesCredential) ? rejected : undefined)
 }
 
+/** What leaves it open whether the credential was meant. */
+const unclear = new PermissionDenied()
+
+/**
+ * Whether a refusal may be believed of a key that asks about itself: a proxy's is not the vendor's, the generic code alone may
+ * mean anything, and a key that may not do something is alive.
+ */
+const isBelieved = ({ code, own, text }: Refusal): boolean =>
+  own && (text !== "" || code !== "API_EXCEPTION") && !/permi|allow|access|den(?:y|ied)|endpoint/i.test(text)
+
+/**
+ * Of a key that asks about itself, where more hangs on it than an error message: a living key must not be called rejected. What
+ * is not the vendor's own word is none; the rest means what it means everywhere.
+ */
+export const ofCandidate: Errors = {
+  400: (reply) => (Option.exists(readRefusal(reply), isBelieved) ? undefined : unclear),
+  401: (reply) =>
+    Option.exists(readRefusal(reply), ({ code, own }) => own && code !== "ENDPOINT_PERMISSION_DENIED")
+      ? undefined
+      : unclear,
+  403: (reply) => (Option.exists(readRefusal(reply), isBelieved) ? undefined : unclear)
+}
+
 /** Of an endpoint that names a key. A 404 of a proxy says nothing of it. */
 export const notFound: Errors = {
   404: (reply) => (Option.exists(readRefusal(reply), ({ own }) => own) ? new KeyNotFound() : undefined)
