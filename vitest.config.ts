@@ -6,6 +6,8 @@ export default defineConfig({
     setupFiles: ["test/setup.ts"],
     testTimeout: 20_000,
     // Two cores: more workers only wait for each other.
-    maxWorkers: 2
+    maxWorkers: 2,
+    // To load Effect anew for every file takes longer than most files' tests. No test may change what others see.
+    isolate: false
   }
 })

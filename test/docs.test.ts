@@ -9,6 +9,7 @@ import * as JetEmail from "@effect-api-keys/jetemail"
 import { JetEmailSandbox } from "@effect-api-keys/jetemail/testing"
 import * as MailerPatch from "@effect-api-keys/mailer-patch"
 import { MailerPatchSandbox } from "@effect-api-keys/mailer-patch/testing"
+import { Outcome, RotationProblem, Step, Strategy } from "@effect-api-keys/rotation"
 import * as Voiceable from "@effect-api-keys/voiceable"
 import { VoiceableSandbox } from "@effect-api-keys/voiceable/testing"
 import * as Effect from "effect/Effect"
@@ -95,6 +96,8 @@ const everyNeed = {
   delete: true,
   get: true,
   list: true,
+  prepare: true,
+  recover: true,
   overlap: true,
   domains: true,
   ips: true,
@@ -157,8 +160,8 @@ describe("the code in the documents", () => {
 })
 
 describe("what the README shows", () => {
-  it("is what the quickstart prints", { timeout: minute }, async () => {
-    const { code, stderr, stdout } = await run("examples/src/quickstart.ts", [])
+  it("is what the quickstart prints", { timeout: 2 * minute }, async () => {
+    const { code, stderr, stdout } = await run("examples/src/quickstart.ts", [], minute)
     assert.strictEqual(code, 0, stderr)
     assert.strictEqual(marked("README.md", "quickstart-output"), stdout.trim())
   })
@@ -204,6 +207,23 @@ describe("what the README shows", () => {
       }).pipe(Effect.provide(layer))
     )
   }
+
+  it("is every problem, outcome and step of a rotation, in its table", () => {
+    const shown = (first: string) => rowsOf("docs/rotation.md", first).flatMap(([cell = ""]) => codeIn(cell))
+    assert.deepStrictEqual([...shown("problem")].sort(), [...RotationProblem.literals].sort())
+    assert.deepStrictEqual([...shown("outcome")].sort(), [...Outcome.literals].sort())
+    assert.deepStrictEqual([...new Set(shown("step"))].sort(), [...Step.literals].sort())
+    assert.deepStrictEqual([...shown("strategy")].sort(), [...Strategy.literals].sort())
+  })
+
+  it("is what proves each guarantee of a rotation, in its table", () => {
+    const files = rowsOf("docs/guarantees.md", "guarantee").flatMap(([, , cell = ""]) => codeIn(cell))
+    assert.isNotEmpty(files)
+    assert.deepStrictEqual(
+      files.filter((file) => !existsSync(Path.join(root, "packages/rotation/test", file))),
+      []
+    )
+  })
 
   it("is every parameter of SMTP2GO, in its table", () => {
     const shown = rowsOf("packages/mailer-patch/README.md", "SMTP2GO's parameter").map(
@@ -296,7 +316,7 @@ describe("the documents", () => {
   it("ship with every package, and so does the license", () => {
     const license = read("LICENSE").join("\n")
     assert.isTrue(license.startsWith("MIT License"))
-    for (const name of ["core", "jetemail", "mailer-patch", "voiceable"]) {
+    for (const name of ["core", "jetemail", "mailer-patch", "rotation", "voiceable"]) {
       assert.isTrue(existsSync(Path.join(root, "packages", name, "README.md")), name)
       assert.strictEqual(read(`packages/${name}/LICENSE`).join("\n"), license, name)
     }

@@ -21,22 +21,29 @@ export class Vendor extends Context.Service<
   {
     readonly name: string
     /** Whether the vendor would accept this key now. */
-    readonly isLive: (key: IssuedKey) => Effect.Effect<boolean>
+    readonly isLive: (key: Pick<IssuedKey, "secret">) => Effect.Effect<boolean>
     /** How many requests it has had. */
     readonly requests: Effect.Effect<number>
+    /** How another process reaches it: the variables that `RotationLive` reads. */
+    readonly environment: Readonly<Record<string, string>>
   }
 >()("@effect-api-keys/examples/Vendor") {}
 
 interface Sandbox {
+  readonly credential: Redacted.Redacted<string>
   readonly isLive: (secret: string) => Effect.Effect<boolean>
   readonly requests: Effect.Effect<ReadonlyArray<unknown>>
 }
 
-const vendor = (name: string, { isLive, requests }: Sandbox) =>
+const vendor = (name: string, baseUrl: string, { credential, isLive, requests }: Sandbox) =>
   Layer.succeed(Vendor, {
     name,
-    isLive: (key: IssuedKey) => isLive(Redacted.value(key.secret)),
-    requests: Effect.map(requests, ({ length }) => length)
+    isLive: (key) => isLive(Redacted.value(key.secret)),
+    requests: Effect.map(requests, ({ length }) => length),
+    environment: {
+      [`${name.toUpperCase()}_API_KEY`]: Redacted.value(credential),
+      [`${name.toUpperCase()}_BASE_URL`]: baseUrl
+    }
   })
 
 const server = () => NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })
@@ -45,12 +52,13 @@ const address = HttpServer.addressFormattedWith(Effect.succeed)
 export const jetEmail = Layer.unwrap(
   Effect.gen(function* () {
     const sandbox = yield* JetEmailSandbox.JetEmailSandbox
+    const baseUrl = yield* address
     const adapter = JetEmail.layer({
       apiKey: sandbox.credential,
-      baseUrl: yield* address,
+      baseUrl,
       defaults: { domains: "any", ips: "any", quota: "unlimited" }
     })
-    return Layer.merge(adapter, vendor("JetEmail", sandbox))
+    return Layer.merge(adapter, vendor("JetEmail", baseUrl, sandbox))
   })
 ).pipe(
   Layer.provide(FetchHttpClient.layer),
@@ -61,12 +69,13 @@ export const jetEmail = Layer.unwrap(
 export const mailerPatch = Layer.unwrap(
   Effect.gen(function* () {
     const sandbox = yield* MailerPatchSandbox.MailerPatchSandbox
+    const baseUrl = `${yield* address}/v3`
     const adapter = MailerPatch.layer({
       apiKey: sandbox.credential,
-      baseUrl: `${yield* address}/v3`,
+      baseUrl,
       defaults: { rate: "unlimited" }
     })
-    return Layer.merge(adapter, vendor("SMTP2GO", sandbox))
+    return Layer.merge(adapter, vendor("SMTP2GO", baseUrl, sandbox))
   })
 ).pipe(
   Layer.provide(FetchHttpClient.layer),
@@ -77,12 +86,13 @@ export const mailerPatch = Layer.unwrap(
 export const voiceable = Layer.unwrap(
   Effect.gen(function* () {
     const sandbox = yield* VoiceableSandbox.VoiceableSandbox
+    const baseUrl = `${yield* address}/api/v1`
     const adapter = Voiceable.layer({
       apiKey: sandbox.credential,
-      baseUrl: `${yield* address}/api/v1`,
+      baseUrl,
       defaults: { origins: "any", resources: "any", keyType: "private" }
     })
-    return Layer.merge(adapter, vendor("Voiceable", sandbox))
+    return Layer.merge(adapter, vendor("Voiceable", baseUrl, sandbox))
   })
 ).pipe(
   Layer.provide(FetchHttpClient.layer),

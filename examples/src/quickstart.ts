@@ -1,7 +1,8 @@
 /**
  * The main job, watched: one program creates, narrows, rotates and shuts off a key at three vendors, over real HTTP,
- * against their sandboxes on loopback. Then it shows what each vendor cannot do, and how that comes to light. Ends with
- * status 1 if any step is not as expected.
+ * against their sandboxes on loopback. Then it shows what each vendor cannot do, and how that comes to light. At the end a
+ * process that rotates a key is killed at the worst moment, and another goes on. Ends with status 1 if any step is not as
+ * expected.
  */
 import { NodeRuntime } from "@effect/platform-node"
 import { type ApiKeyError, ApiKeyService, type KeyRef, type Need } from "@effect-api-keys/core"
@@ -11,7 +12,9 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import { killedAndResumed } from "./KilledRotation.ts"
 import { jetEmail, mailerPatch, Vendor, voiceable } from "./loopback.ts"
+import { mint } from "./RotatingProcess.ts"
 import * as Vault from "./Vault.ts"
 
 class NotAsExpected extends Data.TaggedError("NotAsExpected")<{ readonly message: string }> {}
@@ -148,12 +151,65 @@ const rateLimit = Effect.fnUntraced(function* (ref: KeyRef) {
   )
 })
 
+/** A process that rotates a key is killed when the vendor has minted the new one and nobody has read the reply. */
+const rotationThatIsKilled = Effect.fnUntraced(function* (request: RegExp) {
+  const { supports } = yield* ApiKeyService
+  const { name } = yield* Vendor
+  const { afterKill, atEnd, first, old, second } = yield* killedAndResumed(request)
+  yield* expect(first.signal === "SIGKILL", `the first process is killed: ${first.output}`)
+  yield* expect(afterKill.current === old, "when it is killed, the vault knows nothing of the new key")
+  yield* expect(afterKill.currentWorks === supports("overlap"), "the old key works where the vendor has an overlap")
+  yield* expect(second.code === 0, `the second process goes on to the end: ${second.output}`)
+  yield* expect(atEnd.currentWorks, "the key in the vault works")
+  yield* expect(atEnd.working.join() === atEnd.current, "no other key works")
+
+  const lost = afterKill.keys.find((handle) => handle !== old)
+  yield* expect(
+    atEnd.orphans.every(({ inert }) => inert),
+    "what cannot be removed is switched off"
+  )
+  const fate = atEnd.orphans.length === 0 ? "deleted" : "listed, switched off, for a person to remove"
+  const [killed, resumed] = supports("overlap")
+    ? [
+        `the vault holds ${old}, which works; ${lost} was minted, and its secret is lost`,
+        `${lost} was found by its marker and ${fate}; another was minted`
+      ]
+    : [
+        `the vault holds ${old}, which is dead; the new secret was in the lost reply alone`,
+        "the new secret was found in the vendor's list"
+      ]
+  return { name, killed, resumed, current: `${atEnd.current} works, and no other key does` }
+})
+
+const killedRotations = Effect.gen(function* () {
+  yield* Console.log(
+    "\nA rotation whose process is killed, with SIGKILL, when the new key is minted and nobody has read the reply."
+  )
+  yield* Console.log("Vault and progress are in one file; another process goes on.")
+  // All at once, for starting processes takes seconds; they have nothing in common.
+  const ended = yield* Effect.all(
+    [
+      Effect.provide(rotationThatIsKilled(mint.jetemail), jetEmail),
+      Effect.provide(rotationThatIsKilled(mint.smtp2go), mailerPatch),
+      Effect.provide(rotationThatIsKilled(mint.voiceable), voiceable)
+    ],
+    { concurrency: "unbounded" }
+  )
+  for (const { current, killed, name, resumed } of ended) {
+    yield* Console.log(`\n${name}`)
+    yield* step("killed", killed)
+    yield* step("resumed", resumed)
+    yield* step("current", current)
+  }
+})
+
 const tour = <E, R>(narrow: (ref: KeyRef) => Effect.Effect<string, E, R>) => Effect.tap(program(narrow), lacks)
 
 Console.log("One program, three vendors, each in its sandbox on loopback, over real HTTP").pipe(
   Effect.andThen(Effect.provide(Effect.flatMap(tour(narrowDomains), rateLimit), jetEmail)),
   Effect.andThen(Effect.provide(tour(narrowScopes), mailerPatch)),
   Effect.andThen(Effect.provide(tour(narrowOrigins), voiceable)),
+  Effect.andThen(killedRotations),
   Effect.andThen(Console.log("\nEvery step was as expected.")),
   Effect.provide(Vault.layerMemory),
   NodeRuntime.runMain

@@ -27,7 +27,7 @@ const run = (args: ReadonlyArray<string> = []) =>
 /** A whole key of a vendor; SMTP2GO's handles are the first twelve characters behind `api-`, and not secret. */
 const secret = /transactional_|api_test_voiceable|api-api_test_\w{4,}/
 
-describe("quickstart", () => {
+describe("quickstart", { timeout: 60_000 }, () => {
   it("runs the main job at all three vendors and prints no secret", async () => {
     const { code, output } = await run()
     assert.strictEqual(code, 0, output)
@@ -36,6 +36,9 @@ describe("quickstart", () => {
       assert.strictEqual([...output.matchAll(new RegExp(`^${step} `, "gm"))].length, 3, step)
     }
     assert.match(output, /^429 /m)
+    for (const step of ["killed", "resumed", "current"]) {
+      assert.strictEqual([...output.matchAll(new RegExp(`^${step} `, "gm"))].length, 3, step)
+    }
     assert.include(output, "<redacted>")
     assert.notMatch(output, secret)
   })

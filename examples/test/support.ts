@@ -1,14 +1,22 @@
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { KeyRef } from "@effect-api-keys/core"
 import { HttpFaults, HttpSandbox } from "@effect-api-keys/core/testing"
 import { JetEmailSandbox } from "@effect-api-keys/jetemail/testing"
 import { MailerPatchSandbox } from "@effect-api-keys/mailer-patch/testing"
+import { type Adopted, Rotation, type RotationOptions } from "@effect-api-keys/rotation"
 import { VoiceableSandbox } from "@effect-api-keys/voiceable/testing"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import { TestClock } from "effect/testing"
 import * as KeyTable from "../src/KeyTable.ts"
+import * as RotationLive from "../src/RotationLive.ts"
 import * as Vault from "../src/Vault.ts"
 import * as VendorByEnvironment from "../src/vendorByEnvironment.ts"
 
@@ -105,3 +113,58 @@ export const tableDown = Layer.effect(
   KeyTable.KeyTable,
   Effect.map(KeyTable.KeyTable, (table) => ({ ...table, switchTo: () => Effect.die("the database is down") }))
 )
+
+/** A folder of this test's own. */
+export const folder = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-api-keys-examples-"))),
+  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+)
+
+export const sealingKey = Buffer.from("api_test_sealing_key_of_32_bytes").toString("base64")
+
+/** The recipes' rotation on a file of this test's own, at the vendors in process. */
+export const rotating = (options?: Omit<RotationOptions, "accounts">) =>
+  Layer.unwrap(
+    Effect.map(folder, (path) =>
+      RotationLive.layer(options).pipe(
+        Layer.provide(environment({ ...credentials, SEALING_KEY: sealingKey, VAULT_FILE: join(path, "vault.sqlite") }))
+      )
+    )
+  ).pipe(Layer.provideMerge(vendors))
+
+/** A key that a vendor's sandbox has had all along, in the slot `mail` of the account of the vendor's name. */
+export const adopted = Effect.fnUntraced(function* (vendor: Name) {
+  const add: Readonly<Record<Name, Effect.Effect<readonly [address: string, secret: string]>>> = {
+    jetemail: Effect.map((yield* JetEmailSandbox.JetEmailSandbox).addKey({ name: "acme" }), ({ token }) => [
+      token,
+      token
+    ]),
+    smtp2go: Effect.map(
+      (yield* MailerPatchSandbox.MailerPatchSandbox).addKey({ description: "acme" }),
+      ({ secret }) => [secret, secret]
+    ),
+    voiceable: Effect.map((yield* VoiceableSandbox.VoiceableSandbox).addKey({ name: "acme" }), ({ id, keyValue }) => [
+      String(id),
+      keyValue
+    ])
+  }
+  const [address, secret] = yield* add[vendor]
+  const id = { account: vendor, slot: "mail" }
+  const ref: Adopted["ref"] = new KeyRef({ provider: vendor, account: "default", value: Redacted.make(address) })
+  const { adopt } = yield* Rotation
+  yield* adopt(id, { ref, secret: Redacted.make(secret) })
+  return { id, secret: Redacted.make(secret) }
+})
+
+/**
+ * Lets the test's clock run until this has ended. Between two steps the platform has its turn: sealing is done by its threads,
+ * and no deadline of the program may pass meanwhile.
+ */
+export const passingTime = Effect.fnUntraced(function* <A, E, R>(effect: Effect.Effect<A, E, R>) {
+  const fiber = yield* Effect.forkChild(effect)
+  while (fiber.pollUnsafe() === undefined) {
+    yield* Effect.promise(() => new Promise<void>((resolve) => setTimeout(resolve, 1)))
+    yield* TestClock.adjust("1 second")
+  }
+  return yield* Fiber.join(fiber)
+})

@@ -172,7 +172,7 @@ export interface Ran {
 export const runModules = async (modules: ReadonlyArray<Module>): Promise<ReadonlyArray<Ran>> => {
   const runnable = modules.filter((module) => module.runnable)
   const paths = runnable.map((module) => Path.join(root, module.path))
-  const { stderr, stdout } = await run(Path.join(import.meta.dirname, "runner.ts"), paths)
+  const { stderr, stdout } = await run(Path.join(import.meta.dirname, "runner.ts"), paths, 50_000)
   const results = new Map(
     stdout
       .split("\n")

@@ -1,0 +1,464 @@
+/**
+ * Where keys are kept, and the fence of their rotations: a key is only taken in from whoever holds the latest epoch.
+ *
+ * @since 0.1.0
+ */
+import type { KeyRef } from "@effect-api-keys/core/ApiKey"
+import type { MintIntent } from "@effect-api-keys/core/Recovery"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import * as Document from "./internal/document.ts"
+import * as Seal from "./internal/seal.ts"
+import * as Transitions from "./internal/transitions.ts"
+import {
+  type HeldKey,
+  isOpen,
+  type NewKey,
+  type Orphan,
+  type Outcome,
+  type Problem,
+  type Slot,
+  type Step
+} from "./Slot.ts"
+import { VaultError, type VaultProblem } from "./VaultError.ts"
+import { type SlotFilter, type SlotId, type StoredSlot, VaultStore } from "./VaultStore.ts"
+
+/**
+ * What a key is taken in with that exists already.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Adopted {
+  readonly ref: KeyRef
+  /** The printable handle, as `ApiKeyService.handle` gives it. */
+  readonly handle: string
+  /** None where nobody knows it any more: the first rotation makes one that is known. */
+  readonly secret?: Redacted.Redacted<string> | undefined
+}
+
+/**
+ * Where a leaked string was found.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Match {
+  readonly id: SlotId
+  readonly role: "current" | "pending" | "previous"
+  readonly handle: string
+}
+
+/**
+ * A vault of keys.
+ *
+ * **Details**
+ *
+ * Every operation on a slot is one compare-and-set of its document: it happens whole or not at all, and against what another
+ * machine does at the same time. Operations of a rotation name it, and are refused as `Fenced` when the slot is not in it any
+ * more. Each may be repeated: one that took place already changes nothing.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class KeyVault extends Context.Service<
+  KeyVault,
+  {
+    /** What a slot holds; `NotFound` where there is none. */
+    readonly read: (id: SlotId) => Effect.Effect<Slot, VaultError>
+    /**
+     * Takes in a key that exists already, in a slot of its own; `Taken` where the slot holds another key, or another secret of
+     * this one. A secret is added to a key that was taken in without. `replace` puts the key in the place of another, which
+     * someone has rotated or deleted at the vendor: not while a rotation is under way (`InProgress`), and only a key of the same
+     * account (`Taken`).
+     */
+    readonly adopt: (
+      id: SlotId,
+      key: Adopted,
+      options?: { readonly replace?: boolean | undefined }
+    ) => Effect.Effect<Slot, VaultError>
+    /**
+     * Every slot, or those of an account, or those where something is not done; read in pages. One that cannot be read does not
+     * keep the others back: when they have been given, it fails with `Unreadable`, and names it.
+     */
+    readonly slots: (filter?: SlotFilter) => Stream.Stream<Slot, VaultError>
+    /** Like `slots`, with what cannot be read as `Unreadable` in its place. */
+    readonly scan: (filter?: SlotFilter) => Stream.Stream<Result.Result<Slot, VaultError>, VaultError>
+    /**
+     * The slots that hold this string, which may have leaked, as the secret of a key, or as the address of one that was taken in
+     * without. A slot that cannot be read is left out, with a warning in the log, where others hold it too.
+     */
+    readonly match: (leaked: Redacted.Redacted<string>) => Effect.Effect<ReadonlyArray<Match>, VaultError>
+    /**
+     * Seals again, with the current sealing key, every slot that is sealed with another; gives how many it was. May be cut off
+     * and run again. A slot that cannot be read is left as it is, and when all others are done it fails with `Unreadable`, and
+     * names it: its sealing key is still needed.
+     */
+    readonly reseal: Effect.Effect<number, VaultError>
+
+    /** Opens a rotation: `InProgress` where another is open, unless this one replaces a leaked key. */
+    readonly begin: (id: SlotId, rotation: Transitions.Begin) => Effect.Effect<Slot, VaultError>
+    /** Takes the next epoch; a key of an earlier one is refused from now on. */
+    readonly claim: (id: SlotId, rotationId: string) => Effect.Effect<Slot, VaultError>
+    /** Announces a mint before it is sent. */
+    readonly intend: (
+      id: SlotId,
+      rotationId: string,
+      epoch: number,
+      intent: MintIntent
+    ) => Effect.Effect<Slot, VaultError>
+    /** Takes an intent out of the ledger: nothing can come of it any more. */
+    readonly closeIntent: (id: SlotId, marker: string) => Effect.Effect<Slot, VaultError>
+    /** Takes an intent out of the ledger whose mint was not sent, for certain. */
+    readonly unsent: (id: SlotId, rotationId: string, marker: string) => Effect.Effect<Slot, VaultError>
+    /** Takes in a new key as pending; `Fenced` from whoever does not hold the latest epoch. */
+    readonly put: (
+      id: SlotId,
+      rotationId: string,
+      epoch: number,
+      key: NewKey,
+      marker: string
+    ) => Effect.Effect<Slot, VaultError>
+    /** Gives the pending key up: it is an orphan from now on. `Fenced` where it is pending no more. */
+    readonly discardPending: (id: SlotId, rotationId: string, orphan: Orphan) => Effect.Effect<Slot, VaultError>
+    /** The pending key becomes the current one, and that the previous one. */
+    readonly promote: (id: SlotId, rotationId: string, epoch: number) => Effect.Effect<Slot, VaultError>
+    /** Drops the previous key, which was shut off, or is written down as an orphan. */
+    readonly dropPrevious: (id: SlotId, rotationId: string, orphan?: Orphan) => Effect.Effect<Slot, VaultError>
+    /** Writes an orphan down, and takes the intent that it came from out of the ledger. */
+    readonly addOrphan: (id: SlotId, orphan: Orphan, marker?: string) => Effect.Effect<Slot, VaultError>
+    /** Takes an orphan out of the ledger: it is gone. */
+    readonly closeOrphan: (id: SlotId, handle: string) => Effect.Effect<Slot, VaultError>
+
+    /** Writes down what a step of a rotation found out. */
+    readonly note: (id: SlotId, rotationId: string, notes: Transitions.Notes) => Effect.Effect<Slot, VaultError>
+    /** Counts an attempt of a step that did not do. */
+    readonly waited: (
+      id: SlotId,
+      rotationId: string,
+      step: Step,
+      problem: Problem,
+      overdue: boolean
+    ) => Effect.Effect<Slot, VaultError>
+    /** Goes on from one step to another. */
+    readonly advance: (id: SlotId, rotationId: string, from: Step, to: Step) => Effect.Effect<Slot, VaultError>
+    /** The consumer has the new key. */
+    readonly acknowledge: (id: SlotId, rotationId: string) => Effect.Effect<Slot, VaultError>
+    /** Counts an execution of the workflow, where an earlier one was lost. */
+    readonly rerun: (id: SlotId, rotationId: string, run: number) => Effect.Effect<Slot, VaultError>
+    /** Ends a rotation. */
+    readonly end: (
+      id: SlotId,
+      rotationId: string,
+      outcome: Outcome,
+      problem?: Problem
+    ) => Effect.Effect<Slot, VaultError>
+  }
+>()("@effect-api-keys/rotation/KeyVault") {
+  /**
+   * The vault, over the store in the context: `VaultStore.layerMemory`, `SqlVaultStore.layer`, or one of your own.
+   *
+   * **Example** (In memory)
+   *
+   * ```ts
+   * import { KeyVault, VaultStore } from "@effect-api-keys/rotation"
+   * import * as Layer from "effect/Layer"
+   * import * as Redacted from "effect/Redacted"
+   *
+   * export const VaultLive = KeyVault.layer({
+   *   sealingKeys: {
+   *     current: "2026-11",
+   *     keys: { "2026-11": Redacted.make("YXBpX3Rlc3Rfc2VhbGluZ19rZXlfMzJfYnl0ZXNfISE=") }
+   *   }
+   * }).pipe(Layer.provide(VaultStore.layerMemory))
+   * ```
+   *
+   * @since 0.1.0
+   */
+  static layer(options: KeyVaultOptions): Layer.Layer<KeyVault, VaultError, VaultStore> {
+    return Layer.effect(KeyVault, make(options))
+  }
+}
+
+/**
+ * The options of the vault.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface KeyVaultOptions {
+  /**
+   * What secrets are sealed with (AES-256-GCM): keys of 32 bytes in base64, by ids of yours, and the id of the one that seals
+   * what is written from now on. Keep the others until `reseal` has run.
+   */
+  readonly sealingKeys: Seal.SealingKeys
+}
+
+/**
+ * A store that does not answer is asked again; a write that may have taken place is looked up first. For a new key that is not
+ * taken in is lost.
+ */
+const retries = {
+  while: VaultError.is("Unavailable"),
+  schedule: Schedule.exponential("50 millis"),
+  times: 3
+}
+
+/** How often a write may be overtaken by others in a row. */
+const races = 20
+
+/** After how many lost races there is a pause: so that whoever is quicker does not win them all. */
+const patience = 3
+
+/** The pause after a lost race, as long as chance will have it. */
+const pauseAfter = (race: number): Effect.Effect<void> =>
+  race < patience
+    ? Effect.void
+    : Effect.flatMap(Random.next, (share) => Effect.sleep(Duration.millis(share * Math.min(1000, 5 * 2 ** race))))
+
+const maxName = 512
+
+/** Names are bound into seals and stand in keys of tables. */
+const isName = (name: unknown): boolean =>
+  typeof name === "string" && name.length > 0 && name.length <= maxName && name.isWellFormed() && !/\p{Cc}/u.test(name)
+
+const roles = ["current", "pending", "previous"] as const
+
+const keyOf = (slot: Slot, role: (typeof roles)[number]): Option.Option<HeldKey> =>
+  role === "current" ? Option.some(slot.current) : slot[role]
+
+const sameAddress = (a: HeldKey, b: HeldKey): boolean => Redacted.value(a.ref.value) === Redacted.value(b.ref.value)
+
+const make = Effect.fnUntraced(function* (
+  options: KeyVaultOptions
+): Effect.fn.Return<KeyVault["Service"], VaultError, VaultStore> {
+  const store = yield* VaultStore
+  const sealer = yield* Seal.make(options.sealingKeys)
+
+  const failure = (operation: string, problem: VaultProblem, id?: SlotId, detail?: string) =>
+    new VaultError({
+      operation,
+      problem,
+      ...(id === undefined ? {} : { account: id.account, slot: id.slot }),
+      ...(detail === undefined ? {} : { detail })
+    })
+
+  /** Says of a store's or a seal's failure what the vault was asked for. */
+  const during =
+    (operation: string, id?: SlotId) =>
+    <A, R>(effect: Effect.Effect<A, VaultError, R>): Effect.Effect<A, VaultError, R> =>
+      Effect.mapError(effect, ({ detail, problem }) => failure(operation, problem, id, detail))
+
+  const readRow = Effect.fnUntraced(function* (
+    operation: string,
+    id: SlotId
+  ): Effect.fn.Return<Option.Option<StoredSlot>, VaultError> {
+    if (!isName(id.account) || !isName(id.slot)) {
+      const detail = `account and slot must be 1 to ${maxName} characters, without control characters`
+      return yield* failure(operation, "Invalid", undefined, detail)
+    }
+    return yield* during(operation, id)(Effect.retry(store.read(id), retries))
+  })
+
+  const readSlot = Effect.fnUntraced(function* (
+    operation: string,
+    id: SlotId
+  ): Effect.fn.Return<{ readonly slot: Slot; readonly version: number }, VaultError> {
+    const row = yield* readRow(operation, id)
+    if (Option.isNone(row)) return yield* failure(operation, "NotFound", id)
+    const slot = yield* during(operation, id)(Document.decode(sealer, row.value))
+    return { slot, version: row.value.version }
+  })
+
+  const read = (id: SlotId) => Effect.map(readSlot("read", id), ({ slot }) => slot)
+
+  /** Writes a row, and gives whether it is there: no two writes are of the same document, for each is sealed anew. */
+  const write = (row: StoredSlot): Effect.Effect<boolean, VaultError> =>
+    Effect.suspend(() => {
+      // An earlier try that failed may have taken place all the same, even after it was looked for.
+      let mayBeThere = false
+      const look = Effect.map(
+        store.read(row),
+        Option.match({
+          onNone: () => "absent" as const,
+          onSome: ({ document, version }) =>
+            document === row.document
+              ? ("there" as const)
+              : version >= row.version
+                ? ("overtaken" as const)
+                : ("absent" as const)
+        })
+      )
+      const once: Effect.Effect<boolean, VaultError> = Effect.matchEffect(store.write(row), {
+        onSuccess: (written) =>
+          written || !mayBeThere ? Effect.succeed(written) : Effect.map(look, (found) => found === "there"),
+        onFailure: (error) => {
+          if (error.problem !== "Unavailable") return Effect.fail(error)
+          mayBeThere = true
+          return Effect.flatMap(look, (found) =>
+            found === "absent" ? Effect.fail(error) : Effect.succeed(found === "there")
+          )
+        }
+      })
+      return Effect.retry(once, retries)
+    })
+
+  const writeSlot = (operation: string, slot: Slot, version: number): Effect.Effect<boolean, VaultError> =>
+    during(operation, slot)(Effect.flatMap(Document.encode(sealer, slot, version), write))
+
+  const modify = Effect.fnUntraced(function* (
+    operation: string,
+    id: SlotId,
+    transition: Transitions.Transition
+  ): Effect.fn.Return<Slot, VaultError> {
+    for (let race = 0; race < races; race++) {
+      const { slot, version } = yield* readSlot(operation, id)
+      const next = transition(slot, yield* Clock.currentTimeMillis)
+      if (Result.isFailure(next)) return yield* failure(operation, next.failure, id)
+      if (next.success === slot || (yield* writeSlot(operation, next.success, version + 1))) return next.success
+      yield* pauseAfter(race)
+    }
+    return yield* failure(operation, "Unavailable", id, "it changed with every attempt to write it")
+  })
+
+  const adopt: KeyVault["Service"]["adopt"] = Effect.fnUntraced(function* (id, key, { replace = false } = {}) {
+    const { account: providerAccount, provider } = key.ref
+    const current: HeldKey = {
+      ref: key.ref,
+      handle: key.handle,
+      secret: Option.fromUndefinedOr(key.secret),
+      epoch: 0,
+      storedAt: yield* Clock.currentTimeMillis
+    }
+    const fresh: Slot = {
+      account: id.account,
+      slot: id.slot,
+      provider,
+      providerAccount,
+      epoch: 0,
+      current,
+      pending: Option.none(),
+      previous: Option.none(),
+      rotation: Option.none(),
+      intents: [],
+      orphans: []
+    }
+    const row = yield* readRow("adopt", id)
+    if (Option.isNone(row) && (yield* writeSlot("adopt", fresh, 1))) return fresh
+    const putInPlace = Transitions.replaceCurrent(current)
+    return yield* modify("adopt", id, (slot, now) => {
+      const known = slot.provider === provider && slot.providerAccount === providerAccount
+      if (!known || !sameAddress(slot.current, current)) return replace ? putInPlace(slot, now) : Result.fail("Taken")
+      if (Option.isNone(current.secret)) return Result.succeed(slot)
+      if (Option.isNone(slot.current.secret)) {
+        return Result.succeed({ ...slot, current: { ...slot.current, secret: current.secret } })
+      }
+      const same = Redacted.value(slot.current.secret.value) === Redacted.value(current.secret.value)
+      return same ? Result.succeed(slot) : Result.fail("Taken")
+    })
+  })
+
+  const match = Effect.fnUntraced(function* (
+    leaked: Redacted.Redacted<string>
+  ): Effect.fn.Return<ReadonlyArray<Match>, VaultError> {
+    const ids = yield* during("match")(Effect.retry(Effect.flatMap(sealer.fingerprints(leaked), store.find), retries))
+    const read = yield* Effect.forEach(ids, (id) => Effect.result(readSlot("match", id)))
+    const found = read.flatMap((slot) => (Result.isSuccess(slot) ? matchesIn(slot.success.slot, leaked) : []))
+    for (const slot of read) {
+      if (Result.isSuccess(slot)) continue
+      const { failure: error } = slot
+      if (found.length === 0 || error.problem !== "Unreadable") return yield* error
+      yield* Effect.logWarning("a slot of the vault that may hold a leaked key cannot be read", {
+        account: error.account,
+        slot: error.slot
+      })
+    }
+    return found
+  })
+
+  const scan: KeyVault["Service"]["scan"] = (filter = {}) =>
+    Stream.mapEffect(store.list(filter), (row) =>
+      Effect.result(during("scan", row)(Document.decode(sealer, row)))
+    ).pipe(Stream.filter((found) => filter.open !== true || Result.isFailure(found) || isOpen(found.success)))
+
+  const slots: KeyVault["Service"]["slots"] = (filter) =>
+    Stream.suspend(() => {
+      let unreadable: VaultError | undefined
+      return scan(filter).pipe(
+        Stream.filterMap((found) => {
+          if (Result.isFailure(found)) unreadable ??= found.failure
+          return found
+        }),
+        Stream.concat(Stream.suspend(() => (unreadable === undefined ? Stream.empty : Stream.fail(unreadable))))
+      )
+    })
+
+  const reseal = Effect.suspend(() => {
+    let unreadable: VaultError | undefined
+    const sealAgain = (row: StoredSlot) =>
+      Effect.catchIf(
+        Effect.as(
+          modify("reseal", row, (slot) => Result.succeed({ ...slot })),
+          true
+        ),
+        VaultError.is("Unreadable"),
+        (error) => {
+          unreadable ??= error
+          return Effect.succeed(false)
+        }
+      )
+    return store.list({}).pipe(
+      Stream.filter(({ document }) => Document.isSealedOtherwise(document, options.sealingKeys.current)),
+      Stream.mapEffect(sealAgain),
+      Stream.filter((sealed) => sealed),
+      Stream.runCount,
+      Effect.flatMap((count) => (unreadable === undefined ? Effect.succeed(count) : Effect.fail(unreadable)))
+    )
+  })
+
+  return {
+    read,
+    adopt,
+    slots,
+    scan,
+    match,
+    reseal,
+    begin: (id, rotation) => modify("begin", id, Transitions.begin(rotation)),
+    claim: (id, rotationId) => modify("claim", id, Transitions.claim(rotationId)),
+    intend: (id, rotationId, epoch, intent) => modify("intend", id, Transitions.intend(rotationId, epoch, intent)),
+    closeIntent: (id, marker) => modify("closeIntent", id, Transitions.closeIntent(marker)),
+    unsent: (id, rotationId, marker) => modify("unsent", id, Transitions.unsent(rotationId, marker)),
+    put: (id, rotationId, epoch, key, marker) => modify("put", id, Transitions.put(rotationId, epoch, key, marker)),
+    discardPending: (id, rotationId, orphan) =>
+      modify("discardPending", id, Transitions.discardPending(rotationId, orphan)),
+    promote: (id, rotationId, epoch) => modify("promote", id, Transitions.promote(rotationId, epoch)),
+    dropPrevious: (id, rotationId, orphan) => modify("dropPrevious", id, Transitions.dropPrevious(rotationId, orphan)),
+    addOrphan: (id, orphan, marker) => modify("addOrphan", id, Transitions.addOrphan(orphan, marker)),
+    closeOrphan: (id, handle) => modify("closeOrphan", id, Transitions.closeOrphan(handle)),
+    note: (id, rotationId, notes) => modify("note", id, Transitions.note(rotationId, notes)),
+    waited: (id, rotationId, step, problem, overdue) =>
+      modify("waited", id, Transitions.waited(rotationId, step, problem, overdue)),
+    advance: (id, rotationId, from, to) => modify("advance", id, Transitions.advance(rotationId, from, to)),
+    acknowledge: (id, rotationId) => modify("acknowledge", id, Transitions.acknowledge(rotationId)),
+    rerun: (id, rotationId, run) => modify("rerun", id, Transitions.rerun(rotationId, run)),
+    end: (id, rotationId, outcome, problem) => modify("end", id, Transitions.end(rotationId, outcome, problem))
+  }
+})
+
+const matchesIn = (slot: Slot, leaked: Redacted.Redacted<string>): ReadonlyArray<Match> =>
+  roles.flatMap((role) =>
+    Option.toArray(keyOf(slot, role)).flatMap((key) =>
+      Redacted.value(Option.getOrElse(key.secret, () => key.ref.value)) === Redacted.value(leaked)
+        ? [{ id: { account: slot.account, slot: slot.slot }, role, handle: key.handle }]
+        : []
+    )
+  )

@@ -1,0 +1,39 @@
+/**
+ * When keys are rotated by themselves.
+ *
+ * @since 0.1.0
+ */
+import type * as Duration from "effect/Duration"
+
+/**
+ * When keys are due, and how their rotations go.
+ *
+ * **Details**
+ *
+ * The age of a key counts from when the vault took it in. So it does not matter for how long nobody was there to look: a key
+ * that has missed three dates is rotated once. Nothing is started twice, also where several machines run the same schedule.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ScheduleOptions {
+  /** How old a key may get. */
+  readonly every: Duration.Input
+  /** A slot is due up to so much later, always the same by its name: not all at once. A tenth of `every` unless given. */
+  readonly jitter?: Duration.Input | undefined
+  /** Only the slots of this account. */
+  readonly account?: string | undefined
+  /**
+   * How many rotations may be under way at once before another is started; 10 unless given. One that only waits for its overlap,
+   * or is overdue, does not count: it would keep all others from being started.
+   */
+  readonly atMost?: number | undefined
+  /** How often it is looked for slots that are due; a minute unless given. */
+  readonly check?: Duration.Input | undefined
+  /** How long after a rotation that did not complete the next one is started; a day unless given. */
+  readonly retryAfter?: Duration.Input | undefined
+  /** How long the old key is left alive; as for `start`. */
+  readonly overlap?: Duration.Input | undefined
+  /** Whether the old key is shut off only after `acknowledge`; as for `start`. */
+  readonly acknowledgement?: boolean | undefined
+}

@@ -1,0 +1,186 @@
+import { KeyRef } from "@effect-api-keys/core/ApiKey"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import { type HeldKey, IntentRecord, isOpen, type Orphan, RotationRecord, type Slot } from "../Slot.ts"
+import { VaultError } from "../VaultError.ts"
+import type { StoredSlot } from "../VaultStore.ts"
+import { keyIdOf, type Sealer } from "./seal.ts"
+
+/** A key as it is stored: its address and secret sealed, and nothing of either in clear. */
+const StoredKey = Schema.Struct({
+  handle: Schema.String,
+  epoch: Schema.Int,
+  storedAt: Schema.Finite,
+  sealed: Schema.String
+})
+
+const StoredOrphan = Schema.Struct({
+  handle: Schema.String,
+  inert: Schema.Boolean,
+  origin: Schema.Literals(["lost", "unretired", "unclaimed"]),
+  rotationId: Schema.String,
+  foundAt: Schema.Finite,
+  /** The sealed address; none where the vendor does not show it. */
+  sealed: Schema.optionalKey(Schema.String)
+})
+
+const format = 1
+
+const Document = Schema.Struct({
+  format: Schema.Literal(format),
+  provider: Schema.String,
+  providerAccount: Schema.String,
+  epoch: Schema.Int,
+  current: StoredKey,
+  pending: Schema.optionalKey(StoredKey),
+  previous: Schema.optionalKey(StoredKey),
+  rotation: Schema.optionalKey(RotationRecord),
+  intents: Schema.Array(IntentRecord),
+  orphans: Schema.Array(StoredOrphan)
+})
+
+const Json = Schema.fromJsonString(Schema.toCodecJson(Document))
+const encodeDocument = Schema.encodeEffect(Json)
+const decodeDocument = Schema.decodeUnknownOption(Json)
+const decodeFormat = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ format: Schema.Int })))
+
+/** What is sealed of a key. */
+const Contents = Schema.fromJsonString(
+  Schema.Struct({ address: Schema.String, secret: Schema.optionalKey(Schema.String) })
+)
+const encodeContents = Schema.encodeEffect(Contents)
+const decodeContents = Schema.decodeUnknownEffect(Contents)
+
+/** The words that a slot's document is sealed for: in another slot, account or epoch, or as another thing, it does not open. */
+const binding = (
+  slot: Pick<Slot, "account" | "slot" | "provider" | "providerAccount">,
+  what: string,
+  epoch: number
+) => [what, slot.account, slot.slot, slot.provider, slot.providerAccount, epoch]
+
+const optionally = <A, B, E>(
+  option: Option.Option<A>,
+  run: (value: A) => Effect.Effect<B, E>
+): Effect.Effect<B | undefined, E> => Option.match(option, { onNone: () => Effect.succeed(undefined), onSome: run })
+
+/** What a key is looked up by when it leaks: its secret, or its address where no more is known of it. */
+const leakable = (key: HeldKey): Redacted.Redacted<string> => Option.getOrElse(key.secret, () => key.ref.value)
+
+export const encode = Effect.fnUntraced(function* (
+  sealer: Sealer,
+  slot: Slot,
+  version: number
+): Effect.fn.Return<StoredSlot, VaultError> {
+  const broken = () =>
+    new VaultError({
+      operation: "write",
+      problem: "Invalid",
+      account: slot.account,
+      slot: slot.slot,
+      detail: "it cannot be encoded"
+    })
+  const storeKey = Effect.fnUntraced(function* (key: HeldKey) {
+    const secret = Option.getOrUndefined(Option.map(key.secret, Redacted.value))
+    const contents = yield* Effect.mapError(
+      encodeContents({ address: Redacted.value(key.ref.value), ...(secret === undefined ? {} : { secret }) }),
+      broken
+    )
+    const sealed = yield* sealer.seal(contents, binding(slot, "key", key.epoch))
+    return { handle: key.handle, epoch: key.epoch, storedAt: key.storedAt, sealed }
+  })
+  const storeOrphan = Effect.fnUntraced(function* ({ ref, ...orphan }: Orphan) {
+    const sealed = yield* optionally(ref, ({ value }) =>
+      sealer.seal(Redacted.value(value), binding(slot, "orphan", orphan.foundAt))
+    )
+    return { ...orphan, ...(sealed === undefined ? {} : { sealed }) }
+  })
+  const pending = yield* optionally(slot.pending, storeKey)
+  const previous = yield* optionally(slot.previous, storeKey)
+  const rotation = Option.getOrUndefined(slot.rotation)
+  const document = yield* Effect.mapError(
+    encodeDocument({
+      format,
+      provider: slot.provider,
+      providerAccount: slot.providerAccount,
+      epoch: slot.epoch,
+      current: yield* storeKey(slot.current),
+      ...(pending === undefined ? {} : { pending }),
+      ...(previous === undefined ? {} : { previous }),
+      ...(rotation === undefined ? {} : { rotation }),
+      intents: slot.intents,
+      orphans: yield* Effect.forEach(slot.orphans, storeOrphan)
+    }),
+    broken
+  )
+  const held = [slot.current, ...Option.toArray(slot.pending), ...Option.toArray(slot.previous)]
+  return {
+    account: slot.account,
+    slot: slot.slot,
+    version,
+    document,
+    fingerprints: yield* Effect.forEach(held, (key) => sealer.fingerprint(leakable(key))),
+    open: isOpen(slot)
+  }
+})
+
+/** Why a document cannot be read: the one reason that its reader can do something about, where it is that. */
+const problemOf = (document: string): string =>
+  Option.match(
+    Option.filter(decodeFormat(document), (found) => found.format > format),
+    {
+      onNone: () => "it is no document of a slot",
+      onSome: (found) => `it is of format ${found.format}, and this version of the library reads up to ${format}`
+    }
+  )
+
+export const decode = Effect.fnUntraced(function* (
+  sealer: Sealer,
+  { account, document, slot }: StoredSlot
+): Effect.fn.Return<Slot, VaultError> {
+  const unreadable = (detail: string) =>
+    new VaultError({ operation: "read", problem: "Unreadable", account, slot, detail })
+  const found = decodeDocument(document)
+  if (Option.isNone(found)) return yield* unreadable(problemOf(document))
+  const stored = found.value
+  const { provider, providerAccount } = stored
+  const owner = { account, slot, provider, providerAccount }
+  const refOf = (address: string) => new KeyRef({ provider, account: providerAccount, value: Redacted.make(address) })
+  const open = (sealed: string, what: string, epoch: number) =>
+    Effect.mapError(sealer.open(sealed, binding(owner, what, epoch)), ({ detail = "" }) => unreadable(detail))
+  const readKey = Effect.fnUntraced(function* ({ sealed, ...key }: typeof StoredKey.Type) {
+    const contents = yield* Effect.mapError(decodeContents(yield* open(sealed, "key", key.epoch)), () =>
+      unreadable("what was sealed is no key")
+    )
+    return {
+      ...key,
+      ref: refOf(contents.address),
+      secret: Option.map(Option.fromUndefinedOr(contents.secret), (secret) => Redacted.make(secret))
+    }
+  })
+  const readOrphan = Effect.fnUntraced(function* ({ sealed, ...orphan }: typeof StoredOrphan.Type) {
+    const address = yield* optionally(Option.fromUndefinedOr(sealed), (text) => open(text, "orphan", orphan.foundAt))
+    return { ...orphan, ref: Option.map(Option.fromUndefinedOr(address), refOf) }
+  })
+  return {
+    ...owner,
+    epoch: stored.epoch,
+    current: yield* readKey(stored.current),
+    pending: Option.fromUndefinedOr(yield* optionally(Option.fromUndefinedOr(stored.pending), readKey)),
+    previous: Option.fromUndefinedOr(yield* optionally(Option.fromUndefinedOr(stored.previous), readKey)),
+    rotation: Option.fromUndefinedOr(stored.rotation),
+    intents: stored.intents,
+    orphans: yield* Effect.forEach(stored.orphans, readOrphan)
+  }
+})
+
+/** Whether a document holds anything that another key than this one has sealed, or may: one that is none might be of another format. */
+export const isSealedOtherwise = (document: string, keyId: string): boolean =>
+  Option.match(decodeDocument(document), {
+    onNone: () => true,
+    onSome: ({ current, orphans, pending, previous }) =>
+      [current, pending, previous, ...orphans].some(
+        (held) => held?.sealed !== undefined && Option.getOrUndefined(keyIdOf(held.sealed)) !== keyId
+      )
+  })

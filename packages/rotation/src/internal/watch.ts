@@ -1,0 +1,82 @@
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import type { KeyVault } from "../KeyVault.ts"
+import type { RotationRecord, Slot } from "../Slot.ts"
+import type { VaultError } from "../VaultError.ts"
+import type { SlotId } from "../VaultStore.ts"
+import type { Accounts } from "./accounts.ts"
+import * as Steps from "./steps.ts"
+import { isEnded } from "./transitions.ts"
+
+export interface Setting {
+  readonly vault: KeyVault["Service"]
+  readonly accounts: Accounts
+  readonly limits: Steps.Limits
+  /** How often to look. */
+  readonly every: Duration.Duration
+  /** Sees to it that someone goes on with the rotation of a slot. */
+  readonly resume: (id: SlotId) => Effect.Effect<unknown, unknown>
+}
+
+/** How many slots are looked after at once: an account that does not answer does not keep the others waiting. */
+const concurrency = 5
+
+const aDay = Duration.toMillis("1 day")
+
+/**
+ * Whether the ledger of a rotation that has ended is gone through at this look: soon after its end, then ever more rarely, and
+ * at last once a day. What is in it may be there for months.
+ */
+export const isSweepDue = (age: number, every: number): boolean => {
+  const phase = (millis: number) =>
+    millis < aDay ? Math.floor(Math.log2(Math.max(1, millis / every))) : 1000 + Math.floor(millis / aDay)
+  return age < 2 * every || phase(age) !== phase(age - every)
+}
+
+/** Looks through the vault for what nobody goes on with. */
+export const run = ({ accounts, every, limits, resume, vault }: Setting): Effect.Effect<void> => {
+  /** Looks for what lost mints of a rotation that has ended left behind. */
+  const sweep = (slot: Slot, rotation: RotationRecord) =>
+    Effect.scoped(
+      Effect.flatMap(accounts.open("sweep", slot), ({ keys, verify }) => {
+        const id = { account: slot.account, slot: slot.slot }
+        const owned = keys.provider === slot.provider && keys.account === slot.providerAccount
+        return owned
+          ? Effect.asVoid(
+              Steps.make({ id, rotationId: rotation.id, vault, keys, verify, limits }).sweep(slot, rotation)
+            )
+          : Effect.void
+      })
+    )
+
+  const lookAfter = Effect.fnUntraced(function* (slot: Slot) {
+    const rotation = Option.getOrUndefined(slot.rotation)
+    if (rotation === undefined) return
+    if (isEnded(rotation)) {
+      const age = (yield* Clock.currentTimeMillis) - (rotation.endedAt ?? 0)
+      if (isSweepDue(age, Duration.toMillis(every))) yield* sweep(slot, rotation)
+    } else {
+      yield* resume({ account: slot.account, slot: slot.slot })
+    }
+  })
+
+  const warn = ({ account, slot }: VaultError) =>
+    Effect.logWarning("a slot of the vault cannot be read, so nobody goes on with it", { account, slot })
+
+  return vault.scan({ open: true }).pipe(
+    Stream.mapEffect(
+      // One slot that cannot be helped does not keep the others from it; it is looked at again.
+      Result.match({ onFailure: warn, onSuccess: (slot) => Effect.ignoreCause(lookAfter(slot)) }),
+      { concurrency, unordered: true }
+    ),
+    Stream.runDrain,
+    Effect.ignoreCause,
+    Effect.repeat(Schedule.spaced(every)),
+    Effect.asVoid
+  )
+}

@@ -1,0 +1,27 @@
+import { describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { TestClock } from "effect/testing"
+import { assertSettled, simulate } from "./support/simulate.ts"
+import { kinds, names, worlds } from "./support/vendors.ts"
+
+for (const name of names) {
+  for (const kind of kinds) {
+    describe(`F1: ${name}, ${kind}`, () => {
+      it.effect("killed at every boundary, it goes on to its end in another process", () =>
+        Effect.gen(function* () {
+          const whole = yield* Effect.flatMap(worlds[name], (world) => simulate({ world, kind }))
+          const [boundaries = 0] = whole.boundaries
+          for (let at = 1; at <= boundaries; at++) {
+            const world = yield* worlds[name]
+            const result = yield* simulate({
+              world,
+              kind,
+              happen: ({ number, process }) => (process === 0 && number === at ? "stop" : undefined)
+            }).pipe(Effect.provide(TestClock.layer()))
+            assertSettled(result, world)
+          }
+        })
+      )
+    })
+  }
+}

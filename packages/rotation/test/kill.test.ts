@@ -1,0 +1,45 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { crash } from "./crash/crash.ts"
+import * as Postgres from "./postgres.ts"
+
+// Two machines that start the same rotations at the same time.
+const together = { engine: "pg", kills: 0, killsPerRound: 0, seed: 3 } as const
+
+/** Real processes and real clocks: what it takes is up to the machine. */
+const timeout = 90_000
+
+describe.concurrent("F1: real processes, killed with SIGKILL at seeded moments", () => {
+  it.live(
+    "ten times on a file: every rotation ends with one key that works, and none is lost",
+    () =>
+      Effect.gen(function* () {
+        const figures = yield* crash({ engine: "file", kills: 10, killsPerRound: 5, seed: 1 })
+        assert.deepStrictEqual(figures.violations, [])
+        assert.strictEqual(figures.kills, 10)
+      }),
+    timeout
+  )
+
+  it.live.skipIf(!Postgres.available)(
+    Postgres.byName("ten times on PostgreSQL, two processes at a time: the same"),
+    () =>
+      Effect.gen(function* () {
+        const figures = yield* crash({ engine: "pg", kills: 10, killsPerRound: 5, seed: 2 })
+        assert.deepStrictEqual(figures.violations, [])
+        assert.strictEqual(figures.kills, 10)
+      }),
+    timeout
+  )
+
+  it.live.skipIf(!Postgres.available)(
+    Postgres.byName("two machines on one PostgreSQL start the same rotations: one mint and one promotion each"),
+    () =>
+      Effect.gen(function* () {
+        const figures = yield* crash(together)
+        assert.deepStrictEqual(figures.violations, [])
+        assert.strictEqual(figures.mints, figures.rotations)
+      }),
+    timeout
+  )
+})

@@ -1,0 +1,415 @@
+import { inspect } from "node:util"
+import { PgClient } from "@effect/sql-pg"
+import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Tracer from "effect/Tracer"
+import { afterAll, beforeAll } from "vitest"
+import { NodeSqlite } from "../src/node/index.ts"
+import * as SqlVaultStore from "../src/SqlVaultStore.ts"
+import { VaultError } from "../src/VaultError.ts"
+import * as VaultStore from "../src/VaultStore.ts"
+import { conformanceOn } from "./conformanceOn.ts"
+import { freshFile } from "./files.ts"
+import * as Postgres from "./postgres.ts"
+
+const onFile = (filename: string, options?: SqlVaultStore.SqlVaultStoreOptions) =>
+  SqlVaultStore.layer(options).pipe(Layer.provideMerge(NodeSqlite.layer({ filename })), Layer.orDie)
+
+const row: VaultStore.StoredSlot = {
+  account: "acme",
+  slot: "mail",
+  version: 1,
+  document: `{"note":"api_test_document"}`,
+  fingerprints: ["k1.api_test_fingerprint"],
+  open: false
+}
+
+conformanceOn("memory", () => VaultStore.layerMemory)
+conformanceOn("a SQLite file", () => onFile(freshFile()), { reopen: onFile(freshFile()) })
+conformanceOn("SQLite in memory, with a prefix", () => onFile(":memory:", { prefix: "Tenant_42" }))
+
+const problemOf = <A, R>(effect: Effect.Effect<A, VaultError, R>) =>
+  Effect.match(effect, { onFailure: ({ problem }) => problem, onSuccess: () => "success" as const })
+
+describe("the tables", () => {
+  it.effect("names that no table may have are refused", () =>
+    Effect.gen(function* () {
+      for (const prefix of ["", "a-b", `a"b`, "a b", "a.b", "ä", "a\n", "sqlite", "SQLite_x", "a".repeat(41), "a;--"]) {
+        const store = SqlVaultStore.make({ prefix }).pipe(Effect.provide(NodeSqlite.layer({ filename: ":memory:" })))
+        assert.strictEqual(yield* problemOf(Effect.catchTag(store, "SqlError", Effect.die)), "Invalid", prefix)
+      }
+    })
+  )
+
+  it.effect("two prefixes of one file are two stores, and a prefix that is opened again is the same", () =>
+    Effect.gen(function* () {
+      const store = yield* SqlVaultStore.make({ prefix: "a".repeat(40) })
+      const other = yield* SqlVaultStore.make({ prefix: "b" })
+      const again = yield* SqlVaultStore.make({ prefix: "a".repeat(40) })
+      assert.isTrue(yield* store.write(row))
+      assert.isTrue(Option.isNone(yield* other.read(row)))
+      assert.deepStrictEqual(Option.getOrThrow(yield* again.read(row)), row)
+    }).pipe(Effect.provide(NodeSqlite.layer({ filename: ":memory:" })))
+  )
+
+  it.effect("are two", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* (yield* VaultStore.VaultStore).write(row)
+      assert.deepStrictEqual(
+        (yield* sql<{ name: string }>`SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name`).map(
+          ({ name }) => name
+        ),
+        ["api_keys_vault_fingerprints", "api_keys_vault_slots"]
+      )
+    }).pipe(Effect.provide(onFile(":memory:")))
+  )
+
+  it.effect("what is open, and what one account has, is found by index", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const plan = (query: string) =>
+        Effect.map(sql.unsafe<{ detail: string }>(`EXPLAIN QUERY PLAN ${query}`), (rows) =>
+          rows.map(({ detail }) => detail).join("; ")
+        )
+      const open = yield* plan(
+        "SELECT * FROM api_keys_vault_slots WHERE open = 1 AND (account, slot) > ('a', 'b') ORDER BY account, slot LIMIT 50"
+      )
+      assert.match(open, /api_keys_vault_slots_open/)
+      assert.notMatch(open, /TEMP B-TREE/)
+      const find = yield* plan("SELECT account, slot FROM api_keys_vault_fingerprints WHERE fingerprint IN ('a')")
+      assert.match(find, /SEARCH.*USING/)
+    }).pipe(Effect.provide(onFile(":memory:")))
+  )
+
+  it.effect("a database of another kind is refused", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      // The store asks the client for its dialect alone before it refuses.
+      const mysql = Object.assign(
+        Object.create(sql),
+        { withoutTransforms: () => mysql },
+        { onDialectOrElse: (options: { orElse: () => unknown }) => options.orElse() }
+      )
+      const store = Effect.provideService(SqlVaultStore.make(), SqlClient.SqlClient, mysql)
+      assert.strictEqual(yield* problemOf(store), "Invalid")
+    }).pipe(Effect.provide(NodeSqlite.layer({ filename: ":memory:" })))
+  )
+})
+
+describe("the caller's transaction", () => {
+  it.effect("takes no write of the vault along: with one connection the write is refused", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const store = yield* VaultStore.VaultStore
+      assert.isTrue(yield* store.write(row))
+      const error = yield* Effect.flip(sql.withTransaction(store.write({ ...row, version: 2 })))
+      assert.instanceOf(error, VaultError)
+      assert.strictEqual(error instanceof VaultError ? error.problem : undefined, "Invalid")
+      assert.include(error.message, "transaction")
+      assert.deepStrictEqual(Option.getOrThrow(yield* store.read(row)), row)
+    }).pipe(Effect.provide(onFile(":memory:")))
+  )
+
+  it.effect("lets the vault be read", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const store = yield* VaultStore.VaultStore
+      yield* store.write(row)
+      const found = yield* sql.withTransaction(store.read(row))
+      assert.deepStrictEqual(Option.getOrThrow(found), row)
+      assert.deepStrictEqual(yield* sql.withTransaction(store.find(row.fingerprints)), [
+        { account: row.account, slot: row.slot }
+      ])
+    }).pipe(Effect.provide(onFile(":memory:")))
+  )
+
+  it.effect("is not needed to open the store, and is refused there", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const error = yield* Effect.flip(sql.withTransaction(SqlVaultStore.make({ prefix: "late" })))
+      assert.strictEqual(error instanceof VaultError ? error.problem : undefined, "Invalid")
+    }).pipe(Effect.provide(NodeSqlite.layer({ filename: ":memory:" })))
+  )
+
+  it.effect("may begin as it likes", () =>
+    Effect.gen(function* () {
+      const store = yield* VaultStore.VaultStore
+      const written = Effect.provideService(store.write(row), SqlClient.BeginTransaction, "NOT SQL")
+      assert.isTrue(yield* written)
+    }).pipe(Effect.provide(onFile(":memory:")))
+  )
+})
+
+describe("a database that fails", () => {
+  const canary = "canary_Qv7"
+  const secretive = {
+    ...row,
+    document: `{"sealed":"${canary}"}`,
+    fingerprints: [`k1.${canary}`]
+  }
+
+  it.effect("is Unavailable, in every operation, and nothing of what it says is kept", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const store = yield* VaultStore.VaultStore
+      yield* sql`DROP TABLE api_keys_vault_fingerprints`
+      yield* sql`ALTER TABLE api_keys_vault_slots RENAME TO ${sql(canary)}`
+      const exits: ReadonlyArray<Exit.Exit<unknown, VaultError>> = [
+        yield* Effect.exit(store.read(row)),
+        yield* Effect.exit(store.write(secretive)),
+        yield* Effect.exit(store.write({ ...secretive, version: 2 })),
+        yield* Effect.exit(store.find([`k1.${canary}`])),
+        yield* Effect.exit(Stream.runDrain(store.list({})))
+      ]
+      for (const exit of exits.filter(Exit.isFailure)) {
+        const shown = [inspect(exit, { depth: null, showHidden: true }), JSON.stringify(exit), String(exit.cause)]
+        for (const text of shown) assert.notInclude(text, canary)
+        assert.include(shown[0], "Unavailable")
+      }
+      assert.strictEqual(exits.filter(Exit.isFailure).length, 5)
+    }).pipe(Effect.provide(onFile(":memory:")))
+  )
+
+  it.effect("leaves nothing of what it says in a trace", () =>
+    Effect.gen(function* () {
+      const names: Array<string> = []
+      const tracer = Tracer.make({
+        span: (options) => {
+          names.push(options.name)
+          return new Tracer.NativeSpan(options)
+        }
+      })
+      const sql = yield* SqlClient.SqlClient
+      const store = yield* VaultStore.VaultStore
+      yield* Effect.gen(function* () {
+        yield* store.write(row)
+        yield* store.read(row)
+        yield* store.find(row.fingerprints)
+        yield* Stream.runDrain(store.list({}))
+        assert.deepStrictEqual(names, [])
+        yield* sql`SELECT 1`
+        assert.isNotEmpty(names, "the tracer sees no statement at all")
+      }).pipe(Effect.withTracer(tracer))
+    }).pipe(Effect.provide(onFile(":memory:")))
+  )
+
+  it.effect("a write whose fingerprints cannot be stored leaves the old row", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const store = yield* VaultStore.VaultStore
+      yield* store.write(row)
+      yield* sql`
+        CREATE TRIGGER refuse BEFORE INSERT ON api_keys_vault_fingerprints
+        BEGIN SELECT RAISE(ROLLBACK, ${sql.literal("'no room'")}); END`
+      const next = { ...row, version: 2, document: "{}", fingerprints: ["k1.next"] }
+      assert.strictEqual(yield* problemOf(store.write(next)), "Unavailable")
+      yield* sql`DROP TRIGGER refuse`
+      assert.deepStrictEqual(Option.getOrThrow(yield* store.read(row)), row)
+      assert.isTrue(yield* store.write(next))
+    }).pipe(Effect.provide(onFile(":memory:")))
+  )
+
+  it.effect("an acquirer that dies is Unavailable, too", () =>
+    Effect.gen(function* () {
+      const store = yield* VaultStore.VaultStore
+      const sql = yield* SqlClient.SqlClient
+      // Stands for a driver that throws: the connection that the caller's transaction seems to have.
+      const thrower = Context.make(sql.transactionService, [
+        new Proxy({} as never, {
+          get: () => {
+            throw new Error(canary)
+          }
+        }),
+        0
+      ])
+      const exit = yield* Effect.exit(Effect.provideContext(store.read(row), thrower))
+      assert.include(inspect(exit, { depth: null }), "Unavailable")
+      assert.notInclude(inspect(exit, { depth: null }), canary)
+    }).pipe(Effect.provide(onFile(":memory:")))
+  )
+})
+
+describe.runIf(Postgres.available)(Postgres.byName("PostgreSQL"), () => {
+  let server: Postgres.Server | undefined
+  let made = 0
+  beforeAll(async () => {
+    server = await Postgres.start()
+  }, 60_000)
+  afterAll(async () => server?.stop())
+
+  const url = (database = "postgres") => {
+    if (server === undefined) throw new Error("the server has not started")
+    return server.url(database)
+  }
+  /** A store with tables of its own. */
+  const fresh = (database?: string) =>
+    SqlVaultStore.layer({ prefix: `store_${++made}` }).pipe(
+      Layer.provideMerge(Postgres.client(url(database))),
+      Layer.orDie
+    )
+  const admin = <A, E>(use: (sql: SqlClient.SqlClient) => Effect.Effect<A, E>) =>
+    Effect.provide(Effect.flatMap(SqlClient.SqlClient, use), Postgres.client(url()), { local: true })
+
+  conformanceOn("PostgreSQL", () => fresh(), {
+    reopen: Layer.suspend(() =>
+      SqlVaultStore.layer({ prefix: "again" }).pipe(Layer.provide(Postgres.client(url())), Layer.orDie)
+    )
+  })
+
+  describe("a database with defaults of its own", () => {
+    beforeAll(() =>
+      Effect.runPromise(
+        admin((sql) =>
+          Effect.gen(function* () {
+            yield* sql`CREATE DATABASE odd TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-u-kn-true'`.unprepared
+            yield* sql`ALTER DATABASE odd SET default_transaction_isolation = 'serializable'`
+            yield* sql`ALTER DATABASE odd SET default_transaction_read_only = on`
+            yield* sql`ALTER DATABASE odd SET synchronous_commit = off`
+          })
+        )
+      )
+    )
+
+    conformanceOn("PostgreSQL with another order, serializable, read-only, and in no hurry to sync", () => fresh("odd"))
+
+    it.effect("a write waits for the disk all the same", () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const store = yield* VaultStore.VaultStore
+        const prefix = `store_${made}`
+        // What the setting is at the time of the write, as the database sees it.
+        yield* sql
+          .withTransaction(
+            Effect.gen(function* () {
+              yield* sql`CREATE TABLE seen (setting TEXT)`
+              yield* sql.unsafe(`CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+              BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NEW; END $$`)
+              yield* sql.unsafe(
+                `CREATE TRIGGER note AFTER INSERT ON ${prefix}_slots FOR EACH ROW EXECUTE FUNCTION note()`
+              )
+            })
+          )
+          .pipe(Effect.provideService(SqlClient.BeginTransaction, "BEGIN READ WRITE"))
+        assert.isTrue(yield* store.write(row))
+        assert.deepStrictEqual(yield* sql`SELECT setting FROM seen`.values, [["on"]])
+        assert.deepStrictEqual(yield* sql`SELECT current_setting('synchronous_commit')`.values, [["off"]])
+      }).pipe(Effect.provide(Layer.suspend(() => fresh("odd"))))
+    )
+  })
+
+  it.effect("programs that open a store at once all get it, and one of them writes", () =>
+    Effect.gen(function* () {
+      const open = Effect.gen(function* () {
+        const context = yield* Layer.build(
+          Layer.fresh(SqlVaultStore.layer({ prefix: "crowd" }).pipe(Layer.provide(Layer.fresh(Postgres.client(url())))))
+        )
+        return Context.get(context, VaultStore.VaultStore)
+      })
+      const stores = yield* Effect.forEach(Array.from({ length: 8 }), () => open, { concurrency: "unbounded" })
+      for (const version of [1, 2]) {
+        const written = yield* Effect.forEach(stores, (store) => store.write({ ...row, version }), {
+          concurrency: "unbounded"
+        })
+        assert.strictEqual(written.filter(Boolean).length, 1)
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("a caller's transaction that is rolled back takes no write of the vault along", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const store = yield* VaultStore.VaultStore
+      yield* sql`CREATE TABLE bystander (id INTEGER)`
+      const error = yield* Effect.gen(function* () {
+        yield* sql`INSERT INTO bystander VALUES (1)`
+        assert.isTrue(yield* store.write(row))
+        return yield* Effect.fail("rolled back" as const)
+      }).pipe(sql.withTransaction, Effect.flip)
+      assert.strictEqual(error, "rolled back")
+      assert.deepStrictEqual(yield* sql`SELECT id FROM bystander`.values, [])
+      assert.deepStrictEqual(Option.getOrThrow(yield* store.read(row)), row)
+    }).pipe(Effect.provide(Layer.suspend(() => fresh())))
+  )
+
+  it.effect("a caller's snapshot does not hide what was written since", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const store = yield* VaultStore.VaultStore
+      yield* store.write(row)
+      const next = { ...row, version: 2, fingerprints: ["k1.next"] }
+      yield* Effect.gen(function* () {
+        yield* sql`SELECT 1`
+        assert.isTrue(yield* store.write(next))
+        assert.deepStrictEqual(Option.getOrThrow(yield* store.read(row)), next)
+        assert.strictEqual((yield* store.find(["k1.next"])).length, 1)
+        assert.deepStrictEqual(yield* Stream.runCollect(store.list({})), [next])
+      }).pipe(
+        sql.withTransaction,
+        Effect.provideService(SqlClient.BeginTransaction, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+      )
+    }).pipe(Effect.provide(Layer.suspend(() => fresh())))
+  )
+
+  it.effect("a role that may create nothing opens tables that are there", () =>
+    Effect.gen(function* () {
+      yield* admin((sql) =>
+        Effect.gen(function* () {
+          yield* sql`CREATE ROLE program LOGIN`
+          yield* sql`REVOKE CREATE ON SCHEMA public FROM PUBLIC`
+        })
+      )
+      const as = (prefix: string) =>
+        SqlVaultStore.make({ prefix }).pipe(
+          Effect.provide(Postgres.client(url().replace("postgres@", "program@")), { local: true })
+        )
+      assert.strictEqual(yield* problemOf(Effect.catchTag(as("rights"), "SqlError", Effect.die)), "Unavailable")
+      yield* Effect.provide(SqlVaultStore.make({ prefix: "rights" }), Postgres.client(url()), { local: true })
+      yield* as("rights")
+    })
+  )
+
+  it.effect("a client that renames columns changes nothing", () =>
+    Effect.gen(function* () {
+      const store = yield* VaultStore.VaultStore
+      assert.isTrue(yield* store.write(row))
+      assert.deepStrictEqual(Option.getOrThrow(yield* store.read(row)), row)
+      assert.strictEqual((yield* store.find(row.fingerprints)).length, 1)
+    }).pipe(
+      Effect.provide(
+        Layer.suspend(() =>
+          SqlVaultStore.layer({ prefix: "renamed" }).pipe(
+            Layer.provide(
+              PgClient.layer({
+                url: Redacted.make(url()),
+                transformQueryNames: (name) => `${name}_x`,
+                transformResultNames: (name) => name.toUpperCase()
+              })
+            )
+          )
+        )
+      )
+    )
+  )
+
+  it.effect("nothing that the database says of a row is kept", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const store = yield* VaultStore.VaultStore
+      const prefix = `store_${made}`
+      yield* sql.unsafe(`ALTER TABLE ${prefix}_slots ADD CHECK (document <> 'canary_Qv7')`)
+      const exit = yield* Effect.exit(store.write({ ...row, document: "canary_Qv7" }))
+      const shown = inspect(exit, { depth: null, showHidden: true })
+      assert.include(shown, "Unavailable")
+      assert.notInclude(shown, "canary_Qv7")
+      assert.notInclude(JSON.stringify(exit), "canary_Qv7")
+    }).pipe(Effect.provide(Layer.suspend(() => fresh())))
+  )
+})
