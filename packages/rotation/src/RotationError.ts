@@ -13,7 +13,8 @@ import { Problem } from "./Slot.ts"
  *
  * **Details**
  *
- * `NotOpen`: no rotation of this slot is under way. `NoMatch`: no slot holds what leaked. `Malformed`: an option makes no sense.
+ * `NotOpen`: no rotation of this slot is under way, or it has not got as far as that. `NoMatch`: no slot holds what leaked.
+ * `Malformed`: an option makes no sense, and `detail` names it; nothing was written.
  *
  * @since 0.1.0
  * @category models

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { KeyRef, MintIntent } from "@effect-api-keys/core"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -14,8 +15,9 @@ import { TestClock } from "effect/testing"
 import { WorkflowEngine } from "effect/workflow/WorkflowEngine"
 import { isSweepDue } from "../src/internal/watch.ts"
 import { attemptsPerRun } from "../src/internal/workflow.ts"
+import { KeyVault } from "../src/KeyVault.ts"
 import { NodeSqlite } from "../src/node/index.ts"
-import type { Account, StartOptions } from "../src/Rotation.ts"
+import { type Account, Rotation, type StartOptions } from "../src/Rotation.ts"
 import * as RotationEngine from "../src/RotationEngine.ts"
 import type { RotationError } from "../src/RotationError.ts"
 import type { Orphan } from "../src/Slot.ts"
@@ -75,6 +77,8 @@ const probing =
       verify: (key) => Effect.suspend(() => (say.now === undefined ? verify(key) : Effect.succeed(say.now)))
     }
   }
+
+class Tenant extends Context.Service<Tenant, string>()("test/Tenant") {}
 
 /** The engine in memory, and another one in front of it. */
 const engineOf = (
@@ -393,6 +397,31 @@ describe("resume", () => {
       yield* until(hasEnded(rotation), { step: "1 minute" })
       assert.strictEqual((yield* stepOf(rotation))?.outcome, "completed")
       assert.strictEqual(yield* made.world.mints, 1)
+    })
+  )
+
+  it.effect("starts no further execution because the engine's storage could not be read", () =>
+    Effect.gen(function* () {
+      const down = { now: false }
+      const made = yield* fixture("voiceable")
+      const { rotation } = yield* made.machine(
+        { watch: "1 minute" },
+        engineOf((engine) => ({
+          ...engine,
+          poll: (workflow, executionId) =>
+            Effect.suspend(() =>
+              down.now ? Effect.die({ _tag: "PersistenceError" }) : engine.poll(workflow, executionId)
+            )
+        }))
+      )
+      yield* rotation.adopt(id, made.first)
+      yield* rotation.start(id, { rotationId: "r1" })
+      yield* until(isIn(rotation, "overlap"))
+      down.now = true
+      assert.strictEqual(yield* problemOf(rotation.resume(id)), "Unavailable")
+      yield* pass("5 minutes", "1 minute")
+      down.now = false
+      assert.strictEqual((yield* rotation.resume(id)).run, 1)
     })
   )
 })
@@ -821,6 +850,37 @@ describe("accounts", () => {
       assert.deepStrictEqual(open, { now: 1, ever: 2 })
       yield* close
       assert.deepStrictEqual(open, { now: 0, ever: 2 })
+    })
+  )
+
+  it.effect("a layer and a probe are given what they need of the program", () =>
+    Effect.gen(function* () {
+      const made = yield* fixture("smtp2go")
+      const vault = yield* openVault(made.store)
+      const { keys } = made.world.account(made.world.client)
+      const asked: Array<string> = []
+      const context = yield* Layer.build(
+        Rotation.layer({
+          accounts: () => ({
+            keys: Layer.unwrap(
+              Effect.map(Tenant, (tenant) => (tenant === "acme" ? keys : Layer.effectContext(Effect.never)))
+            ),
+            verify: ({ secret }) =>
+              Effect.gen(function* () {
+                asked.push(yield* Tenant)
+                const all = yield* made.world.keys
+                return all.some((key) => key.alive && key.secret === Redacted.value(secret)) ? "accepted" : "rejected"
+              })
+          })
+        }).pipe(
+          Layer.provide([Layer.succeed(KeyVault, vault), RotationEngine.layerMemory, Layer.succeed(Tenant, "acme")])
+        )
+      )
+      const rotation = Context.get(context, Rotation)
+      yield* rotation.adopt(id, made.first)
+      yield* rotation.start(id, { overlap: 0 })
+      yield* until(hasEnded(rotation))
+      assert.deepStrictEqual(asked, ["acme", "acme"])
     })
   )
 })

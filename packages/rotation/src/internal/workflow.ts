@@ -1,7 +1,9 @@
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Activity from "effect/workflow/Activity"
 import * as DurableClock from "effect/workflow/DurableClock"
@@ -29,11 +31,17 @@ export const RotationWorkflow = Workflow.make("@effect-api-keys/rotation/Rotatio
 /** The longest pause after an attempt that could not reach the vault: nobody can cut it short. */
 const longestLoss = 60_000
 
-/** Up to this long a pause is slept through; a longer one outlasts the process, and can be cut short. */
-const sleptThrough = Duration.seconds(15)
+/**
+ * Up to this long a pause is slept through, and so held against whoever ends the process in order; a longer one outlasts the
+ * process, and can be cut short.
+ */
+const sleptThrough = Duration.seconds(2)
 
 /** How many attempts one execution makes: the engine goes through all of them again at each wake-up. */
 export const attemptsPerRun = 50
+
+const isOfStorage = (cause: Cause.Cause<never>): boolean =>
+  cause.reasons.some((reason) => Cause.isDieReason(reason) && Predicate.isTagged(reason.defect, "PersistenceError"))
 
 /** The executions of one engine. */
 export interface Executions {
@@ -41,7 +49,7 @@ export interface Executions {
   readonly execute: (id: SlotId, rotation: RotationRecord) => Effect.Effect<void>
   /**
    * What the engine knows of a rotation's execution. `lost`: it ended, and the rotation did not. `asleep`: it is in a pause.
-   * `unknown`: it is running, or was never started here.
+   * `unknown`: it is running, or was never started here. Dies where the engine cannot look.
    */
   readonly stateOf: (id: SlotId, rotation: RotationRecord) => Effect.Effect<"lost" | "asleep" | "unknown">
   /** Cuts the pause short that a rotation is in. */
@@ -64,9 +72,9 @@ export const executions: Effect.Effect<Executions, never, WorkflowEngine> = Effe
       Effect.asVoid(withEngine(RotationWorkflow.execute(payloadOf(id, rotation), { discard: true, detached: true }))),
     stateOf: Effect.fnUntraced(function* (id, rotation) {
       const executionId = yield* idOf(id, rotation)
-      // A defect of an execution is given as one of the look.
+      // A defect of an execution is given as one of the look, and so is one of the engine's own storage.
       const found = yield* Effect.exit(withEngine(RotationWorkflow.poll(executionId)))
-      if (found._tag === "Failure") return "lost"
+      if (found._tag === "Failure") return isOfStorage(found.cause) ? yield* Effect.failCause(found.cause) : "lost"
       if (Option.isNone(found.value)) return "unknown"
       return found.value.value._tag === "Complete" ? "lost" : "asleep"
     }),
