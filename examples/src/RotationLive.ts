@@ -7,12 +7,18 @@
 
 import * as JetEmail from "@effect-api-keys/jetemail"
 import * as MailerPatch from "@effect-api-keys/mailer-patch"
-import { KeyVault, Rotation, RotationEngine, type RotationOptions, SqlVaultStore } from "@effect-api-keys/rotation"
+import {
+  type Candidate,
+  KeyVault,
+  Rotation,
+  RotationEngine,
+  type RotationOptions,
+  SqlVaultStore
+} from "@effect-api-keys/rotation"
 import { NodeSqlite } from "@effect-api-keys/rotation/node"
 import * as Voiceable from "@effect-api-keys/voiceable"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
-import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 
 const jetEmail = JetEmail.layerConfig({
@@ -34,14 +40,14 @@ const voiceable = Voiceable.layerConfig({
 })
 
 /** Of a vendor that documents no harmless question, a new key is promoted untried: that is written out. */
-export const accounts: RotationOptions<HttpClient.HttpClient>["accounts"] = (name) => {
+export const accounts = (name: string) => {
   switch (name) {
     case "jetemail":
-      return { keys: jetEmail, verify: "none" }
+      return { keys: jetEmail, verify: "none" } as const
     case "smtp2go":
-      return { keys: smtp2go, verify: ({ secret }) => Effect.provide(MailerPatch.verify(secret), smtp2go) }
+      return { keys: smtp2go, verify: ({ secret }: Candidate) => MailerPatch.verify(secret) }
     case "voiceable":
-      return { keys: voiceable, verify: "none" }
+      return { keys: voiceable, verify: "none" } as const
     default:
       return undefined
   }

@@ -48,17 +48,25 @@ export interface Account<out R = never> {
    * or takes more than 30 seconds, rotations wait, and it is tried again.
    */
   readonly keys: Layer.Layer<ApiKeyService | EachCan<Needs>, unknown, R>
-  /** `"none"` is written out: a new key is then promoted untried, on the vendor's word alone. */
+  /**
+   * The probe has what the account's layer gives: its client, say. `"none"` is written out: a new key is then promoted untried,
+   * on the vendor's word alone.
+   */
   readonly verify: "none" | Verify<R>
 }
 
 /**
- * What the layer and the probe of an account need.
+ * What an account needs: its layer, and its probe beside that.
  *
  * @since 0.1.0
  * @category models
  */
-export type AccountServices<A> = A extends Account<infer R> ? R : never
+export type AccountServices<A> = A extends {
+  readonly keys: Layer.Layer<infer Given, unknown, infer OfLayer>
+  readonly verify: infer V
+}
+  ? OfLayer | Exclude<V extends Verify<infer OfProbe> ? OfProbe : never, Given>
+  : never
 
 /**
  * The options of the rotation service.
@@ -189,8 +197,9 @@ export class Rotation extends Context.Service<
       options?: { readonly replace?: boolean | undefined }
     ) => Effect.Effect<Slot, RotationError>
     /**
-     * A key leaked: shuts it off first, by the best means that the vendor has, and then replaces it. Given the leaked string,
-     * it looks for the slots that hold it, and starts in all of them before it says which could not be; `NoMatch` where none
+     * A key leaked: shuts it off first, by the best means that the vendor has, and then replaces it. It does the first of that
+     * itself, before it answers, whatever the engine is at: where the vendor does not do as it is told, `problem` says why, and
+     * the engine goes on with it. Given the leaked string, it looks for the slots that hold it, and starts in all of them before it says which could not be; `NoMatch` where none
      * does. A rotation that is under way is taken over, and its overlap cut short. Give a `rotationId` where it may be asked for
      * twice.
      */

@@ -56,7 +56,10 @@ export const make = Effect.fnUntraced(function* <R>(
     )
     return {
       keys: Context.get(context, ApiKeyService),
-      verify: verify === "none" ? verify : (candidate) => Effect.provideContext(verify(candidate), services)
+      verify:
+        verify === "none"
+          ? verify
+          : (candidate) => Effect.provideContext(verify(candidate), Context.merge(services, context))
     }
   })
 

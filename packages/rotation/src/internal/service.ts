@@ -128,14 +128,22 @@ export const make = Effect.fnUntraced(function* <R>(
     const [step = "mint"] = Steps.order(kind, strategy)
     const begin = vault.begin(id, { ...asked, kind, strategy, step, ...(leaked === undefined ? {} : { leaked }) })
     // What is written down is executed, also where the caller does not wait for it.
-    return yield* Effect.uninterruptible(
-      Effect.flatMap(Failure.translate(operation, id)(begin), (slot) =>
-        Option.match(slot.rotation, {
-          onNone: () => Effect.fail(noRotation(operation, id)),
-          onSome: (rotation) =>
-            Effect.as(isEnded(rotation) ? Effect.void : execute(operation, id, rotation), progressOf(slot, rotation))
-        })
-      )
+    return yield* Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const slot = yield* Failure.translate(operation, id)(begin)
+        const rotation = Option.getOrUndefined(slot.rotation)
+        if (rotation === undefined) return yield* noRotation(operation, id)
+        if (isEnded(rotation)) return progressOf(slot, rotation)
+        // What leaked is shut off here and now: an engine may take minutes to find out that another machine is gone.
+        const urgent = kind === "replace" && rotation.step === step && rotation.attempts === 0
+        if (urgent) yield* Effect.exit(restore(advance(id, rotation.id)))
+        yield* execute(operation, id, rotation)
+        const now = urgent ? yield* Effect.orElseSucceed(vault.read(id), () => slot) : slot
+        return progressOf(
+          now,
+          Option.getOrElse(now.rotation, () => rotation)
+        )
+      })
     )
   })
 

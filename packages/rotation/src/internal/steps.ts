@@ -10,6 +10,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -115,11 +116,13 @@ const deliverTimeout = Duration.infinity
 /** Reasons that no waiting mends. */
 const isFinal = ApiKeyError.is("InvalidRequest", "UnsupportedOperation", "UnsupportedRestriction")
 
-/** What an error means for a step that has nothing of its own to say to it. */
-export const afterFailure = (error: Failure): StepEnd => {
-  if (error instanceof VaultError) return wait(error.problem)
-  return isFinal(error) ? ended("failed", error.reason._tag) : wait(error.reason._tag, error.retryAfter)
-}
+/** What an error means for a step that has nothing of its own to say to it: what was begun is tried again until it is done. */
+export const afterFailure = (error: Failure): StepEnd =>
+  error instanceof VaultError ? wait(error.problem) : wait(error.reason._tag, error.retryAfter)
+
+/** What an error means before there is anything to be seen through. */
+const orFailed = (error: Failure): StepEnd =>
+  isFinal(error) ? ended("failed", error.reason._tag) : afterFailure(error)
 
 const errorsOf = <E>(cause: Cause.Cause<E>): ReadonlyArray<E> =>
   cause.reasons.flatMap((reason) => (Cause.isFailReason(reason) ? [reason.error] : []))
@@ -318,7 +321,11 @@ export const make = ({ id, keys, limits, rotationId, vault, verify }: Setting) =
     }
     const recreated = rotation.strategy === "recreate" ? specOf(before) : undefined
     if (rotation.strategy === "recreate" && recreated === undefined) return ended("contained", "Undetermined")
-    const intent = yield* keys.prepare(recreated === undefined ? slot.current.ref : "create", { snapshot: "none" })
+    const prepared = yield* Effect.result(
+      keys.prepare(recreated === undefined ? slot.current.ref : "create", { snapshot: "none" })
+    )
+    if (Result.isFailure(prepared)) return orFailed(prepared.failure)
+    const intent = prepared.success
     yield* vault.intend(id, rotationId, epoch, intent)
     let refused: IssuedKey | undefined
     const deliver = (key: IssuedKey) =>
@@ -357,7 +364,7 @@ export const make = ({ id, keys, limits, rotationId, vault, verify }: Setting) =
       (own.length > 0 || errors.every((error) => error instanceof VaultError))
     // What is switched off is still there to be seen: it is looked for, and written down.
     if (takenBack && !keys.supports("disable")) yield* vault.closeIntent(id, intent.marker)
-    return afterFailure(first)
+    return orFailed(first)
   })
 
   /** Whether the pending key was minted for this rotation. */
@@ -382,6 +389,7 @@ export const make = ({ id, keys, limits, rotationId, vault, verify }: Setting) =
     if (isTakenIn(rotation)) return nextOf(rotation)
     const claimed = yield* write(vault.claim(id, rotationId))
     const { current, epoch, intents } = claimed
+    const outcome = rotation.kind === "rotate" ? "superseded" : "contained"
     // Someone else has been here since the slot was read.
     if (Option.exists(claimed.rotation, isTakenIn)) return nextOf(rotation)
     const open = intents.find(({ state }) => state === "open")
@@ -391,28 +399,26 @@ export const make = ({ id, keys, limits, rotationId, vault, verify }: Setting) =
         yield* vault.put(id, rotationId, epoch, recovery.issued, open.intent.marker)
         return nextOf(rotation)
       }
-      if (recovery._tag === "Undetermined") {
-        // The list may be stale; that the key is gone is believed after some time.
-        if (recovery.problem === "gone" && rotation.attempts >= 5) {
-          yield* vault.closeIntent(id, open.intent.marker)
-          return ended("superseded", "Deleted")
-        }
-        return wait(recovery.problem === "masked" ? "Masked" : "Undetermined")
+      if (recovery._tag === "Undetermined" && recovery.problem === "gone" && (yield* isPast(open))) {
+        // The list may be stale, or another account's: that the key was deleted is believed after some time.
+        yield* vault.closeIntent(id, open.intent.marker)
+        return ended(outcome, "Deleted")
       }
+      if (recovery._tag === "Undetermined") return wait(recovery.problem === "masked" ? "Masked" : "Undetermined")
       // The list shows the old secret: nothing was sent, or it has not arrived, or the list is stale. Sending the recorded
       // secret again is safe in each case: at the vendor it is a compare-and-set.
     }
-    const prepared = open === undefined ? yield* Effect.exit(keys.prepare(current.ref, { snapshot: "none" })) : undefined
-    if (prepared !== undefined && Exit.isFailure(prepared)) {
-      const [error] = errorsOf(prepared.cause)
-      if (error === undefined) return wait("Defect")
-      const outcome = rotation.kind === "rotate" ? "superseded" : "contained"
-      if (error.reason._tag === "KeyNotFound") return ended(outcome, "Deleted")
-      if (error.reason._tag === "InvalidKeyState") return ended(outcome, "Disabled")
-      return yield* givenUp(slot, rotation, error)
+    const prepared = yield* Effect.result(keys.prepare(current.ref, { snapshot: "none" }))
+    if (Result.isFailure(prepared)) {
+      const error = prepared.failure
+      const problem = whatBefell(error)
+      if (problem === undefined) return yield* givenUp(slot, rotation, error, open)
+      // One that was sent before can still take effect.
+      if (open !== undefined && !(problem === "Disabled" && (yield* isPast(open)))) return wait(problem, "5 seconds")
+      if (open !== undefined) yield* vault.closeIntent(id, open.intent.marker)
+      return ended(outcome, problem)
     }
-    const intent = prepared === undefined ? open?.intent : prepared.value
-    if (intent === undefined) return wait("Defect")
+    const intent = open?.intent ?? prepared.success
     yield* vault.intend(id, rotationId, epoch, intent)
     const deliver = (key: IssuedKey) => handIn(epoch, intent, key)
     const minted = yield* Effect.exit(keys.rotate(current.ref, { deliver, deliverTimeout, intent }))
@@ -428,22 +434,31 @@ export const make = ({ id, keys, limits, rotationId, vault, verify }: Setting) =
     if (error instanceof VaultError) return afterFailure(error)
     // Someone, or a request of ours that arrived late, has rotated it: the list says to what.
     if (isNotFound(error)) return wait("KeyNotFound", "1 second")
-    if (error.reason._tag === "InvalidKeyState" && open === undefined) {
-      yield* vault.unsent(id, rotationId, intent.marker)
-      return ended(rotation.kind === "rotate" ? "superseded" : "contained", "Disabled")
-    }
     // One that was sent before may still arrive: its intent stays.
     if (open === undefined && provesUnsent.has(error.reason._tag)) yield* vault.unsent(id, rotationId, intent.marker)
-    return yield* givenUp(slot, rotation, error)
+    return whatBefell(error) === undefined ? yield* givenUp(slot, rotation, error, open) : again
   })
 
-  /** Where a leaked key cannot be rotated, it is at least shut off. */
+  /** What a person did to a key that is to be rotated in place, where an error says so. */
+  const whatBefell = ({ reason }: ApiKeyError): Problem | undefined =>
+    reason._tag === "KeyNotFound" ? "Deleted" : reason._tag === "InvalidKeyState" ? "Disabled" : undefined
+
+  /** Whether a mint that was announced cannot arrive any more. */
+  const isPast = ({ recordedAt }: IntentRecord): Effect.Effect<boolean> =>
+    Effect.map(Clock.currentTimeMillis, (now) => now >= recordedAt + limits.lateArrival)
+
+  /**
+   * Where a leaked key cannot be rotated, it is at least shut off. A rotation that may have taken effect is seen through: the
+   * old secret may be dead, and nobody holds the new one.
+   */
   const givenUp = Effect.fnUntraced(function* (
     slot: Slot,
     rotation: RotationRecord,
-    error: ApiKeyError
+    error: ApiKeyError,
+    open: IntentRecord | undefined
   ): Effect.fn.Return<StepEnd, Failure> {
-    if (rotation.kind === "rotate" || !isFinal(error)) return afterFailure(error)
+    if (open !== undefined) return afterFailure(error)
+    if (rotation.kind === "rotate" || !isFinal(error)) return orFailed(error)
     yield* keys.revoke(slot.current.ref)
     return ended("contained", error.reason._tag)
   })
@@ -457,15 +472,9 @@ export const make = ({ id, keys, limits, rotationId, vault, verify }: Setting) =
       yield* abandon(pending)
       return { _tag: "Next", step: "mint" }
     }
+    const superseded = yield* giveWay(slot, rotation, pending)
+    if (superseded !== undefined) return superseded
     const { before } = rotation
-    if (rotation.kind === "rotate") {
-      const old = yield* find(slot.current.ref)
-      const problem = yield* changed(old, before)
-      if (problem !== undefined) {
-        yield* abandon(pending)
-        return ended("superseded", problem)
-      }
-    }
     if (rotation.strategy === "recreate" && before?.digest !== (yield* Digest.ofSettings(successor.value))) {
       yield* abandon(pending)
       return ended("contained", "Changed")
@@ -485,6 +494,22 @@ export const make = ({ id, keys, limits, rotationId, vault, verify }: Setting) =
     if (Option.isNone(old)) return "Deleted"
     if (before === undefined || (yield* Digest.ofSettings(old.value)) === before.digest) return undefined
     return old.value.status === "disabled" && before.status !== "disabled" ? "Disabled" : "Changed"
+  })
+
+  /** Ends a rotation whose old key someone has changed, and gives the successor up. */
+  const giveWay = Effect.fnUntraced(function* (
+    slot: Slot,
+    { before, kind }: RotationRecord,
+    pending: HeldKey,
+    differs: (old: ApiKey) => boolean = () => false
+  ): Effect.fn.Return<StepEnd | undefined, Failure> {
+    // Of a key that leaked it is our own doing.
+    if (kind === "replace") return undefined
+    const old = yield* find(slot.current.ref)
+    const problem = (yield* changed(old, before)) ?? (Option.exists(old, differs) ? "Changed" : undefined)
+    if (problem === undefined) return undefined
+    yield* abandon(pending)
+    return ended("superseded", problem)
   })
 
   const probe = (key: HeldKey): Effect.Effect<Verdict> => {
@@ -511,7 +536,10 @@ export const make = ({ id, keys, limits, rotationId, vault, verify }: Setting) =
     // nothing can be asked.
     if (undoable && rotation.kind === "rotate" && Option.isSome(slot.current.secret)) {
       const control = yield* probe(slot.current)
-      if (control !== "accepted") return wait(control === "rejected" ? "ControlRejected" : "Unverified")
+      if (control !== "accepted") {
+        const superseded = yield* giveWay(slot, rotation, key)
+        return superseded ?? wait(control === "rejected" ? "ControlRejected" : "Unverified")
+      }
     }
     const verdict = yield* probe(key)
     if (verdict === "accepted") return nextOf(rotation)
@@ -530,28 +558,25 @@ export const make = ({ id, keys, limits, rotationId, vault, verify }: Setting) =
     if (rotation.promotedAt !== undefined) return nextOf(rotation)
     const pending = Option.getOrUndefined(slot.pending)
     if (pending === undefined) return { _tag: "Next", step: "mint" }
-    // The probe may have taken days.
-    if (rotation.kind === "rotate") {
-      const old = yield* find(slot.current.ref)
-      const successor = yield* find(pending.ref)
-      const problem = (yield* changed(old, rotation.before)) ?? (isCopy(old, successor) ? undefined : "Changed")
-      if (problem !== undefined) {
-        yield* abandon(pending)
-        return ended("superseded", problem)
-      }
+    const successor = yield* find(pending.ref)
+    if (Option.isNone(successor)) {
+      // Someone removed it.
+      yield* abandon(pending)
+      return { _tag: "Next", step: "mint" }
     }
+    // The probe may have taken days.
+    const superseded = yield* giveWay(slot, rotation, pending, (old) => !isCopy(old, successor.value))
+    if (superseded !== undefined) return superseded
     yield* vault.promote(id, rotationId, pending.epoch)
     return nextOf(rotation)
   })
 
   /** Whether a successor may do what the old key may: the old key can be widened for a moment, and just then be copied. */
-  const isCopy = (old: Option.Option<ApiKey>, successor: Option.Option<ApiKey>): boolean =>
-    Option.isSome(old) &&
-    Option.isSome(successor) &&
+  const isCopy = (old: ApiKey, successor: ApiKey): boolean =>
     ApiKeyDriver.compareEcho(
-      { restrictions: old.value.restrictions },
+      { restrictions: old.restrictions },
       // Its name is its own.
-      { ...Struct.pick(successor.value, ["handle", "status", "providerStatus", "restrictions"]) }
+      Struct.pick(successor, ["handle", "status", "providerStatus", "restrictions"])
     ).missing.length === 0
 
   const overlap = Effect.fnUntraced(function* (slot: Slot, rotation: RotationRecord): Effect.fn.Return<StepEnd, Failure> {
@@ -607,7 +632,9 @@ export const make = ({ id, keys, limits, rotationId, vault, verify }: Setting) =
     }
     yield* forget(slot)
     if (late > 0) return wait("NotSeen", late)
-    if (rotation.strategy === "successor" || rotation.strategy === "recreate") yield* rename(slot, rotation)
+    const renamed = rotation.strategy === "in-place" || (yield* rename(slot, rotation))
+    // It does not hold a rotation up for long.
+    if (!renamed && rotation.attempts < 5) return wait("ProviderUnavailable")
     if (rotation.kind === "replace" && rotation.promotedAt === undefined) return ended("contained")
     return nextOf(rotation)
   })
@@ -624,15 +651,15 @@ export const make = ({ id, keys, limits, rotationId, vault, verify }: Setting) =
     )
   })
 
-  /** The name is for people: that it cannot be set does not hold a rotation up. */
-  const rename = (slot: Slot, { before }: RotationRecord) =>
+  /** Takes the marker off the new key's name, which is for people; whether it is off. */
+  const rename = ({ current }: Slot, { before }: RotationRecord): Effect.Effect<boolean> =>
     Effect.gen(function* () {
-      const key = yield* find(slot.current.ref)
+      const key = yield* find(current.ref)
       const name = Option.getOrUndefined(Option.flatMap(key, (found) => found.name))
-      if (name === undefined || markerOf(name) === undefined) return
-      const bare = before?.name ?? unmarkedName(name)
-      if (bare !== "") yield* keys.patch(slot.current.ref, { name: bare })
-    }).pipe(Effect.catchTag("ApiKeyError", () => Effect.void))
+      const bare = name === undefined || markerOf(name) === undefined ? "" : (before?.name ?? unmarkedName(name))
+      if (bare !== "") yield* keys.patch(current.ref, { name: bare })
+      return true
+    }).pipe(Effect.catchTag("ApiKeyError", () => Effect.succeed(false)))
 
   const steps: { readonly [S in Step]: (slot: Slot, rotation: RotationRecord) => Attempt } = {
     contain,

@@ -64,10 +64,20 @@ export const begin =
         mints: 0,
         acknowledged: false,
         retiring: false,
-        ...(leaked === undefined ? {} : { leaked })
+        ...(leaked === undefined ? {} : { leaked }),
+        ...(options.kind === "replace" ? containedBefore(slot) : {})
       })
     })
   }
+
+/** What the current key was before an earlier rotation shut it off, and did not replace it: the vendor shows it no more. */
+const containedBefore = ({ current, rotation }: Slot): Partial<RotationRecord> => {
+  const last = Option.getOrUndefined(rotation)
+  const before = last?.kind === "replace" && last.promotedAt === undefined ? last.before : undefined
+  // Another key may have been taken in since.
+  if (last === undefined || before === undefined || current.storedAt > last.startedAt) return {}
+  return { before, retiring: last.retiring }
+}
 
 /** Takes the next epoch: whoever holds an earlier one cannot put a key any more. */
 export const claim = (id: string): Transition => inMint(id, (slot) => done({ ...slot, epoch: slot.epoch + 1 }))

@@ -68,3 +68,6 @@ export const everywhere = Effect.fnUntraced(function* (
   }
   return chosen.length
 })
+
+export const isStore = ({ boundary }: Passed): boolean => boundary.at === "store"
+export const isRequest = ({ boundary }: Passed): boolean => boundary.at === "request"

@@ -37,8 +37,9 @@ export type Boundary =
  * - `interrupt`: its program is interrupted, and its layers are closed, with all their finalizers.
  * - `reset`: the connection breaks; after the commit the reply is lost with it. Of a write, nobody knows whether it took place.
  * - `hang`: no reply ever comes.
- * - `error`: the answer is a 500.
- * - `cut`: half of the reply arrives. `stale`: the first reply that this request ever had.
+ * - `error`: the answer is a 500. `missing`: it is a 404.
+ * - `relieve`: it goes on, and another process is started beside it.
+ * - `cut`: half of the reply arrives. `stale`: the reply is the list as it was at first.
  * - `late`: the connection breaks, and the request reaches the vendor when the simulation says so. `lateStop`: the process is
  *   killed as well.
  */
@@ -50,6 +51,8 @@ export type Happening =
   | "reset"
   | "hang"
   | "error"
+  | "missing"
+  | "relieve"
   | "cut"
   | "stale"
   | "late"
@@ -81,15 +84,18 @@ export class Process {
   stopped = false
   /** Whether the store cannot be reached from here, while the vendor can. */
   partitioned = false
+  /** Whether nothing of what the store answers is heard here, while writes take place. */
+  deaf = false
   boundaries = 0
   /** Requests that are on their way, and that the vendor has not seen. */
   readonly late: Array<Effect.Effect<unknown, unknown>> = []
-  readonly replies = new Map<string, string>()
   readonly observer: Observer
+  readonly firstList: string
   private readonly awake = Latch.makeUnsafe(true)
 
-  constructor(observer: Observer) {
+  constructor(observer: Observer, firstList: string) {
     this.observer = observer
+    this.firstList = firstList
   }
 
   get paused(): boolean {
@@ -130,10 +136,10 @@ export class Process {
           }
           if (first === "reset" || first === "hang") return first
           if (first === "error") return answered(request, 500, "{}")
+          if (first === "missing") return answered(request, 404, "{}")
           const response = yield* send
           const then = yield* this.pass({ ...boundary, when: "committed" })
           const text = yield* Effect.orElseSucceed(response.text, () => "")
-          if (!this.replies.has(label)) this.replies.set(label, text)
           switch (then) {
             case "reset":
             case "hang":
@@ -143,7 +149,7 @@ export class Process {
             case "cut":
               return answered(request, response.status, text.slice(0, Math.floor(text.length / 2)))
             case "stale":
-              return answered(request, response.status, this.replies.get(label) ?? text)
+              return answered(request, response.status, this.firstList)
             default:
               return response
           }
@@ -160,7 +166,7 @@ export class Process {
     const reached = <A>(operation: string, read: Effect.Effect<A, VaultError>): Effect.Effect<A, VaultError> =>
       Effect.suspend(() => {
         if (this.stopped) return Effect.never
-        const answer = Effect.suspend(() => (this.partitioned ? Effect.fail(unavailable(operation)) : read))
+        const answer = Effect.suspend(() => (this.partitioned || this.deaf ? Effect.fail(unavailable(operation)) : read))
         return Effect.andThen(this.awake.await, answer)
       })
     return Layer.succeed(VaultStore, {
@@ -174,7 +180,7 @@ export class Process {
           if (this.partitioned || first === "reset") return yield* unavailable("write")
           const wrote = yield* store.write(row)
           const then = yield* this.pass({ ...boundary, when: "committed" })
-          return then === "reset" ? yield* unavailable("write") : wrote
+          return this.deaf || then === "reset" ? yield* unavailable("write") : wrote
         })
       }
     })

@@ -50,8 +50,12 @@ export interface Moment {
   readonly sequence: number
   readonly slot: Slot
   readonly first: KeyRef
+  /** In milliseconds, on the test's clock. */
+  readonly time: number
   /** A person does this to a key. */
   readonly act: (act: Act, address: string) => Effect.Effect<void>
+  /** A person makes a key of this name, and gets its address. */
+  readonly add: (name: string) => Effect.Effect<string>
 }
 
 export interface Simulation {
@@ -61,10 +65,16 @@ export interface Simulation {
   readonly happen?: (moment: Moment) => Happening | undefined
   /** What others do at a boundary. */
   readonly meanwhile?: (moment: Moment) => Effect.Effect<void>
+  /** What changes with the time alone; called whenever the test's clock goes on. */
+  readonly tick?: (time: number) => void
   /** Whether the requests that are late arrive now. */
   readonly arrive?: (moment: Moment) => boolean
   /** What the probe says, where it is not the truth. */
   readonly verify?: "none" | ((candidate: Candidate, truth: Effect.Effect<Verdict, unknown>) => Effect.Effect<Verdict, unknown>)
+  /** What the account is called, and whose layer it has, where that is not the slot's. */
+  readonly label?: string
+  readonly labelOf?: (process: number) => string
+  readonly elsewhere?: World
   readonly options?: Partial<RotationOptions>
   readonly start?: StartOptions
   /** What the program does; a rotation to its end unless given. */
@@ -102,6 +112,8 @@ export interface Simulated {
   /** Every boundary, in order. */
   readonly passed: ReadonlyArray<Passed>
   readonly first: TrueKey
+  /** The addresses of all keys that were ever to be used. */
+  readonly used: ReadonlyArray<string>
   /** Everything that was logged, said as an event, failed with, or written down by an engine. */
   readonly said: ReadonlyArray<unknown>
   /** Every row that was written. */
@@ -176,6 +188,8 @@ export const simulate = Effect.fnUntraced(function* (simulation: Simulation): Ef
   const find = finder()
   const running: Array<Running> = []
   let sequence = 0
+  /** How many processes are to be started beside those that run. */
+  let wanted = 0
   let lastBoundaryAt = 0
   /** Every secret that there ever was. */
   const secrets = new Set([world.credential, sealingKey])
@@ -191,6 +205,7 @@ export const simulate = Effect.fnUntraced(function* (simulation: Simulation): Ef
   const first = (yield* world.keys).find(({ address }) => address === addressOf(given.ref))
   if (first === undefined) return assert.fail("the first key is not at the vendor")
 
+  const firstList = yield* world.listing
   let known: { readonly document: string; readonly slot: Slot } | undefined
   /** The slot as it is now; a document that was read before is not opened again. */
   const slotNow = Effect.gen(function* () {
@@ -212,20 +227,26 @@ export const simulate = Effect.fnUntraced(function* (simulation: Simulation): Ef
     for (const name of [key.address, key.identity ?? key.address]) {
       acts.set(name, new Set(acts.get(name)).add(what))
     }
-    labels.push(`  a person: ${what}`)
+    labels.push(`  a person: ${what} ${address}`)
     yield* doing(address)
+    if ((what === "disable" || what === "remove") && currents.includes(address)) shutByHand.add(address)
   })
 
+  const add: Moment["add"] = (name) =>
+    Effect.tap(world.people.add(name), (address) => Effect.sync(() => byHand.add(address)))
+  /** Keys that were in use, and that a person shut off. */
+  const shutByHand = new Set<string>()
+  const currents = [first.address]
   /** What the probe accepted, and at which boundary. */
   const accepted = new Map<string, number>()
   /** What a key was when it was last read: as it was when the request left. */
   const seen = new Map<string, { readonly at: number; readonly alive: boolean; readonly settings: string }>()
   const reading = new Map<Process, { readonly at: number; readonly key: TrueKey | undefined; readonly address: string }>()
   let alive = new Set([first.address])
-  const currents = [first.address]
   const rotations = new Set<string>()
   let promotedAt = 0
   let replacing = false
+  let successorOfNone = false
 
   /** The eleven invariants, as far as they can be seen at one instant. */
   const check = Effect.fnUntraced(function* (slot: Slot, where: string) {
@@ -262,17 +283,6 @@ export const simulate = Effect.fnUntraced(function* (simulation: Simulation): Ef
     }
 
     const current = keys.find(({ address }) => address === currentAddress)
-    const spoiled = acted(current ?? currentAddress, "disable", "remove", "rotate")
-    const works =
-      current?.alive === true &&
-      Option.getOrElse(Option.map(slot.current.secret, Redacted.value), () => current.secret) === current.secret
-    if (!replacing && !spoiled && !works) {
-      if (!world.inPlace) say(2, "the current key does not work")
-      else if (!keys.some((key) => key.alive && intended(key)) && !acts.has(first.identity ?? "")) {
-        say(3, "the current key does not work, and no open intent leads to the one that does")
-      }
-    }
-
     const promoted = currents.at(-1) !== currentAddress
     if (promoted) {
       const old = keys.find(({ address }) => address === currents.at(-1))
@@ -280,10 +290,11 @@ export const simulate = Effect.fnUntraced(function* (simulation: Simulation): Ef
       if (currents.includes(currentAddress)) say(5, "a key came back")
       currents.push(currentAddress)
       promotedAt = sequence
+      if (before?.alive === false) successorOfNone = true
       if (currents.length > 1 + rotations.size) say(5, "two promotions in one rotation")
       const secret = Option.getOrElse(Option.map(slot.current.secret, Redacted.value), () => "")
       const probed = simulation.verify !== "none" && rotation?.kind === "rotate" && !world.inPlace
-      if (probed && !accepted.has(secret) && first.alive) say(4, "promoted without having been seen to work")
+      if (probed && !accepted.has(secret) && before?.alive !== false) say(4, "promoted without having been seen to work")
       if (!world.inPlace && rotation?.kind === "rotate" && current !== undefined && !acted(current, "narrow", "widen", "enable")) {
         if (before === undefined || before.at < (accepted.get(secret) ?? 0)) {
           say(6, "promoted without having read the old key after the probe")
@@ -293,6 +304,18 @@ export const simulate = Effect.fnUntraced(function* (simulation: Simulation): Ef
         }
       }
       if (old?.alive === false && !replacing && !acted(old, "disable", "remove")) say(4, "retired before the promotion")
+    }
+
+    // One that replaces a key that did not work is not to work.
+    const spoiled = successorOfNone || acted(current ?? currentAddress, "disable", "remove", "rotate")
+    const works =
+      current?.alive === true &&
+      Option.getOrElse(Option.map(slot.current.secret, Redacted.value), () => current.secret) === current.secret
+    if (!replacing && !spoiled && !works) {
+      if (!world.inPlace) say(2, "the current key does not work")
+      else if (!keys.some((key) => key.alive && intended(key)) && !acts.has(first.identity ?? "")) {
+        say(3, "the current key does not work, and no open intent leads to the one that does")
+      }
     }
 
     const now = new Set(keys.filter((key) => key.alive).map(({ address }) => address))
@@ -310,6 +333,9 @@ export const simulate = Effect.fnUntraced(function* (simulation: Simulation): Ef
         say(6, "a key was made to work while the old one was seen not to")
       }
     }
+    for (const address of now) {
+      if (shutByHand.has(address) && !acted(address, "enable")) say(6, "a key that a person had shut off was revived")
+    }
     alive = now
     const original = keys.find(({ address }) => address === first.address)
     const changed = acts.size > 0
@@ -323,6 +349,7 @@ export const simulate = Effect.fnUntraced(function* (simulation: Simulation): Ef
     if (rotation?.outcome === "failed" && rotation.problem === undefined) say(8, "a failure without a reason")
   })
 
+  // Keys that were there before, beside the slot's own.
   const byHand = new Set((yield* world.keys).filter(({ address }) => address !== first.address).map(({ address }) => address))
 
   const isEnded = (): boolean => Option.exists(known?.slot.rotation ?? Option.none(), ({ outcome }) => outcome !== undefined)
@@ -357,7 +384,7 @@ export const simulate = Effect.fnUntraced(function* (simulation: Simulation): Ef
         }
       }
       yield* check(slot, `process ${index}, boundary ${number}, ${rotation?.step ?? "before"}: ${label}`)
-      const moment: Moment = { boundary, number, process: index, self: process, sequence, slot, first: given.ref, act }
+      const moment: Moment = { boundary, number, process: index, self: process, sequence, slot, first: given.ref, time: lastBoundaryAt, act, add }
       if (simulation.meanwhile !== undefined) yield* simulation.meanwhile(moment)
       if (simulation.arrive?.(moment) === true) {
         for (const one of running) {
@@ -377,11 +404,12 @@ export const simulate = Effect.fnUntraced(function* (simulation: Simulation): Ef
           yield* Effect.forkDetach(Fiber.interrupt(self.fiber))
         }
       }
+      if (happening === "relieve") wanted++
       return happening
     }, Effect.uninterruptible)
 
-    const process = new Process(observe)
-    const account = world.account(process.httpClient(world.client))
+    const process = new Process(observe, firstList)
+    const account = (simulation.elsewhere ?? world).account(process.httpClient(world.client), simulation.labelOf?.(index) ?? simulation.label)
     const truth = account.verify
     const verify: RotationOptions["accounts"] = (name) =>
       name === id.account
@@ -492,6 +520,11 @@ export const simulate = Effect.fnUntraced(function* (simulation: Simulation): Ef
       yield* spawn()
       continue
     }
+    if (wanted > 0) {
+      wanted--
+      yield* spawn()
+      continue
+    }
     const still = live.filter(({ process }) => process.paused)
     const now = yield* Clock.currentTimeMillis
     const unrelieved = still.find(({ since }) => since === undefined)
@@ -520,6 +553,7 @@ export const simulate = Effect.fnUntraced(function* (simulation: Simulation): Ef
       return assert.fail(`no end in sight: ${inspect(known?.slot.rotation)}\n${labels.slice(-40).join("\n")}`)
     }
     yield* TestClock.adjust(step)
+    simulation.tick?.(now + step)
     step = Math.min(step * 2, 60_000)
   }
   const slot = yield* slotNow
@@ -534,6 +568,7 @@ export const simulate = Effect.fnUntraced(function* (simulation: Simulation): Ef
     labels,
     passed,
     first,
+    used: currents,
     said,
     rows,
     exit,
@@ -543,7 +578,7 @@ export const simulate = Effect.fnUntraced(function* (simulation: Simulation): Ef
 })
 
 /** What must be true when all is over: one key that works, and the books in order. */
-export const assertSettled = ({ first, keys, labels, slot }: Simulated, world: World, outcome: string = "completed") => {
+export const assertSettled = ({ first, keys, labels, slot, used }: Simulated, world: World, outcome: string = "completed") => {
   const story = () => labels.join("\n")
   const rotation = Option.getOrThrow(slot.rotation)
   assert.strictEqual(rotation.outcome, outcome, `${rotation.step}: ${rotation.problem}\n${story()}`)
@@ -562,6 +597,6 @@ export const assertSettled = ({ first, keys, labels, slot }: Simulated, world: W
   assert.strictEqual(current?.name, first.name, story())
   if (world.name !== "smtp2go") assert.deepStrictEqual(slot.orphans, [])
   // What cannot be removed there is off, and written down.
-  const others = keys.filter(({ address }) => address !== current?.address && address !== first.address)
+  const others = keys.filter(({ address }) => !used.includes(address))
   assert.deepStrictEqual(others.map(({ handle }) => handle).sort(), slot.orphans.map(({ handle }) => handle).sort(), story())
 }

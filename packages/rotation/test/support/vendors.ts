@@ -45,6 +45,8 @@ export interface World {
   /** How many requests of programs arrived. */
   readonly requests: Effect.Effect<number>
   readonly app: HttpSandbox.App
+  /** The reply that the vendor would give to a program that asks for its list now. */
+  readonly listing: Effect.Effect<string>
   readonly client: HttpClient.HttpClient
   /** The vendor's layer, and a probe that tells the truth; `label` is the account's name in every ref. */
   readonly account: (client: HttpClient.HttpClient, label?: string) => Account
@@ -105,6 +107,13 @@ const fieldOf = (request: HttpClientRequest.HttpClientRequest, field: string): s
   return typeof value === "string" ? value : undefined
 }
 
+/** What the vendor answers a person. */
+const textOf = (client: HttpClient.HttpClient, request: HttpClientRequest.HttpClientRequest) =>
+  client.execute(HttpClientRequest.setHeader(request, byHand, "yes")).pipe(
+    Effect.flatMap(({ text }) => text),
+    Effect.orDie
+  )
+
 const isProgram = ({ headers }: { readonly headers: Readonly<Record<string, string | undefined>> }) =>
   headers[byHand] === undefined
 
@@ -139,6 +148,7 @@ export const jetemail: Effect.Effect<World> = Effect.gen(function* () {
     name: "jetemail",
     inPlace: true,
     app: sandbox.app,
+    listing: textOf(client, HttpClientRequest.bearerToken(HttpClientRequest.get(root), credential)),
     client,
     keys: Effect.map(sandbox.keys, (keys) =>
       keys.map((key) => ({
@@ -216,6 +226,13 @@ export const smtp2go: Effect.Effect<World> = Effect.gen(function* () {
     name: "smtp2go",
     inPlace: false,
     app: sandbox.app,
+    listing: textOf(
+      client,
+      HttpClientRequest.post("https://api.smtp2go.com/v3/api_keys/view").pipe(
+        HttpClientRequest.setHeader("x-smtp2go-api-key", credential),
+        HttpClientRequest.bodyJsonUnsafe({})
+      )
+    ),
     client,
     keys: Effect.map(sandbox.keys, (keys) =>
       keys
@@ -234,7 +251,7 @@ export const smtp2go: Effect.Effect<World> = Effect.gen(function* () {
       sandbox.requests,
       (requests) => requests.filter(({ path, status }) => path.endsWith("/add") && status === 200).length
     ),
-    requests: Effect.map(sandbox.requests, ({ length }) => length),
+    requests: Effect.map(sandbox.requests, (requests) => requests.filter(isProgram).length),
     account,
     first: Effect.map(sandbox.addKey({ description: "tenant-42", endpoints: ["/email/send"] }), ({ secret }) => ({
       ref: refOf("smtp2go", secret),
@@ -291,6 +308,7 @@ export const voiceable: Effect.Effect<World> = Effect.gen(function* () {
     name: "voiceable",
     inPlace: false,
     app: sandbox.app,
+    listing: textOf(client, HttpClientRequest.setHeader(HttpClientRequest.get(`${root}/api_keys`), "x-api-key", credential)),
     client,
     keys: Effect.map(sandbox.keys, (keys) =>
       keys
