@@ -94,12 +94,14 @@ export class IssuedKey extends Schema.Class<IssuedKey>("@effect-api-keys/core/Is
  *   your `deliver` failed, and how.
  * - `activate`: the successor was delivered but could not be switched on; the old key was left alone.
  * - `retire`: the successor works; the old key could not be shut off and is still live.
+ * - `rename`: the old key was retired, and when the successor of a rotation with an intent got its name, the vendor changed more:
+ *   `error` says what, and the successor may be wider than it was to be.
  *
  * @since 0.1.0
  * @category models
  */
 export type IncompleteRotation<E = never> =
-  | { readonly step: "activate" | "retire"; readonly error: ApiKeyError }
+  | { readonly step: "activate" | "retire" | "rename"; readonly error: ApiKeyError }
   | { readonly step: "deliver"; readonly cause: Cause.Cause<E | ApiKeyError> }
 
 /**
@@ -110,7 +112,7 @@ export type IncompleteRotation<E = never> =
  */
 export const IncompleteRotation = <E extends Schema.Constraint>(error: E) =>
   Schema.Union([
-    Schema.Struct({ step: Schema.Literals(["activate", "retire"]), error: ApiKeyError }),
+    Schema.Struct({ step: Schema.Literals(["activate", "retire", "rename"]), error: ApiKeyError }),
     Schema.Struct({
       step: Schema.Literal("deliver"),
       cause: Schema.Cause(Schema.Union([error, ApiKeyError]), Schema.Defect())

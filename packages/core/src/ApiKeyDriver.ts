@@ -205,7 +205,7 @@ export interface ApiKeyDriver {
   readonly name: Rule<string>
   /** The rule for addresses: a masked or mangled one is refused before it is sent. */
   readonly address: Rule<string>
-  /** The printable handle of an address: the same at creation, in lists and in logs. */
+  /** The printable handle of an address: the same at creation, in lists and in logs. It must not fail for what is no address. */
   readonly handle: (address: string) => string
   /** Decodes the vendor's own options strictly; left out where it has none. */
   readonly options?: Rule<unknown>

@@ -179,7 +179,7 @@ export interface Verbs<N extends Need = Need> {
   /**
    * Makes what a mint is found again by: of a new key, or of the rotation of this one. Store it, then give it to `create` or
    * `rotate`. It reads the list once, to know which keys existed before; give the `snapshot` of another intent to spare that,
-   * or `"none"` to do without (`recover` then knows no candidates). What is needed of the list is read all the same.
+   * or `"none"` to do without (`recover` then knows fewer candidates). The list is then not looked at, but for a rotation in place.
    *
    * Where a lost key could not be found again, it fails: with `UnexpectedResponse`, which says what the list does not show.
    */

@@ -50,6 +50,11 @@ export class MintIntent extends Schema.Class<MintIntent>("@effect-api-keys/core/
   handle: Schema.optionalKey(Schema.String),
   /** The vendor's own id of that key, where the vendor rotates in place: it outlives the secret. */
   identity: Schema.optionalKey(Schema.String),
+  /**
+   * The handle that the marker would have, beside `identity`: where that is another now, handles are made otherwise, and the
+   * key's old secret would look like a new one.
+   */
+  markerHandle: Schema.optionalKey(Schema.String),
   /** None where the list was not to be read. */
   snapshot: Schema.optionalKey(KeySnapshot),
   /** For people: nothing is decided by it. */
@@ -68,7 +73,8 @@ export class MintIntent extends Schema.Class<MintIntent>("@effect-api-keys/core/
  * - `NotSeen`: there is no such key now. The request may still be on its way: one list cannot prove that it is not.
  * - `NotApplied`: there is no such key, and the caller's own record says that nothing was sent.
  * - `Undetermined`: the list cannot settle it, and a person must look at `candidates`, which are handles. `masked`: the key is
- *   there, and the list does not show its secret, which it should. `unnamed`: keys are new whose names, or ids, are not shown.
+ *   there, and the list does not show its secret, which it should. `unnamed`: there are keys whose names, or ids, are not shown,
+ *   and that were not there before, as far as is known; or whose names hold the marker otherwise than it was given.
  *   `several`: more than one key fits. `gone`: the key that was to be rotated in place is not there any more.
  *
  * @since 0.1.0

@@ -15,10 +15,11 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
 import { type IssuedKey, KeyRef } from "../src/ApiKey.ts"
 import * as ApiKeyDriver from "../src/ApiKeyDriver.ts"
-import { ApiKeyError, OutcomeUnknown, ProviderUnavailable } from "../src/ApiKeyError.ts"
+import { ApiKeyError, OutcomeUnknown, PartiallyApplied, ProviderUnavailable } from "../src/ApiKeyError.ts"
 import { ApiKeyService } from "../src/ApiKeyService.ts"
 import { Urgent } from "../src/internal/limiter.ts"
 import { markName } from "../src/internal/recovery.ts"
@@ -505,7 +506,27 @@ describe("recover", () => {
     [
       "one, whose marker is not at the end",
       { kind: "in place", list: [marked("api_test_one", { name: `${marker} acme` })] },
+      ["Undetermined", "unnamed", "h_one"]
+    ],
+    [
+      "one, whose marker came back in another case",
+      { kind: "in place", list: [marked("api_test_one", { name: `Acme ${marker}`.toUpperCase() })] },
+      ["Undetermined", "unnamed", "h_one"]
+    ],
+    [
+      "one, whose marker was cut",
+      { kind: "in place", list: [marked("api_test_one", { name: `acme ${marker.slice(0, 11)}` })] },
+      ["Undetermined", "unnamed", "h_one"]
+    ],
+    [
+      "one, of whose marker too little is left",
+      { kind: "in place", list: [marked("api_test_one", { name: `acme ${marker.slice(0, 10)}` })] },
       ["NotSeen"]
+    ],
+    [
+      "one, and another that holds its marker otherwise",
+      { kind: "in place", list: [marked("api_test_two", { name: `acme ${marker} copy` }), one] },
+      ["Recovered", "proven", "h_one", "api_test_one"]
     ],
     [
       "one that is disabled",
@@ -523,7 +544,13 @@ describe("recover", () => {
       { kind: "in place", list: [one, shown(old), marked("api_test_two")] },
       ["Undetermined", "several", "h_one", "h_two"]
     ],
-    ["a nameless one, and no snapshot", { kind: "in place", list: [withoutName(one)] }, ["NotSeen"]],
+    ["a nameless one, and no snapshot", { kind: "in place", list: [withoutName(one), other] }, ["NotSeen"]],
+    ["a nameless one, and no snapshot, where names need not be", { list: [withoutName(one)] }, ["NotSeen"]],
+    [
+      "none with a name, and no snapshot",
+      { kind: "in place", list: [withoutName(one), withoutName(other)] },
+      ["Undetermined", "unnamed", "h_one", "h_other"]
+    ],
     [
       "a nameless new one",
       { kind: "in place", list: [withoutName(one), other], intent: intentOf({ snapshot: snapshot() }) },
@@ -840,6 +867,13 @@ describe("an intent that is not for this is refused, and nothing is sent", () =>
         // Of a vendor that rotates otherwise: it may have been another version of the adapter.
         const otherwise = rotateIntent(kind === "in place" ? "successor" : "in place")
         yield* refused(rotate(otherwise), "identity")
+        // Without the handle, the secret from before would look like a new one.
+        const { handle: _, ...rest } = rotateIntent(kind)
+        yield* refused(keys.recover(new MintIntent(rest)), "handle")
+        yield* refused(keys.recover(intentOf({ handle: handle(old) })), "handle")
+        const rehashed = { markerHandle: `h2_${marker.slice(9)}` }
+        yield* refused(keys.recover(rotateIntent(kind, rehashed)), "markerHandle")
+        yield* refused(rotate(rotateIntent(kind, rehashed)), "markerHandle")
         yield* refused(keys.recover(otherwise), "identity")
         // From JavaScript, or from JSON without its schema.
         for (const none of [{ ...intentOf() }, null, "intent", JSON.parse(JSON.stringify(intentOf()))]) {
@@ -1012,6 +1046,102 @@ describe("a mint with an intent", () => {
     }
   }
 
+  const narrow = { domains: ["acme.example"] } as const
+  const wide = { domains: "any" } as const
+  for (const [what, rename, domains] of [
+    [
+      "as its reply shows",
+      Effect.succeed(shown(fresh, { name: "acme", restrictions: wide })),
+      { domains: ApiKeyDriver.allowList({ entry: Result.succeed }) }
+    ],
+    [
+      "as the driver saw",
+      Effect.fail(
+        new ApiKeyError({
+          provider: "acme",
+          operation: "patch",
+          reason: new PartiallyApplied({ applied: ["name"], missing: ["domains"] })
+        })
+      ),
+      {}
+    ]
+  ] as const) {
+    const opened = () =>
+      fake({
+        rename,
+        send: Effect.succeed({ address: fresh, secret: fresh }),
+        parts: {
+          restrictions: domains,
+          defaults: domains.domains === undefined ? {} : narrow,
+          rotation: {
+            successor: (_, mark) =>
+              Effect.succeed({
+                spec: { name: mark("acme"), restrictions: domains.domains === undefined ? {} : narrow },
+                send: Effect.succeed({ address: fresh, secret: fresh })
+              }),
+            retire: () => Effect.void
+          }
+        }
+      })
+
+    it.effect(`a renaming that opens the key, ${what}: a created one is taken back, and the call fails`, () => {
+      const { calls, logged, run } = opened()
+      return Effect.gen(function* () {
+        const error = yield* expectError(mints.create(yield* ApiKeyService, delivering(calls)), "PartiallyApplied")
+        assert(error.reason._tag === "PartiallyApplied")
+        assert.deepStrictEqual([error.reason.missing, error.reason.revoked], [["domains"], true])
+        assert.strictEqual(calls.at(-1), `remove ${fresh}, urgently`)
+        assert.deepStrictEqual(
+          logged.map(({ level }) => level),
+          ["Error"]
+        )
+      }).pipe(run)
+    })
+
+    it.effect(`${what}: a copy is taken back where the old key still works`, () => {
+      const { calls, run } = opened()
+      return Effect.gen(function* () {
+        const { missing, revoked } = yield* expectReason(mints.rotate(yield* ApiKeyService), "PartiallyApplied")
+        assert.deepStrictEqual([missing, revoked], [["domains"], true])
+        assert.strictEqual(calls.at(-1), `remove ${fresh}, urgently`)
+      }).pipe(run)
+    })
+
+    it.effect(`${what}: where the old key is retired the copy stays, and the result says so`, () => {
+      const { calls, run } = opened()
+      return Effect.gen(function* () {
+        const options = { intent: rotateIntent("successor"), ...delivering(calls) }
+        const { incomplete, issued, previous } = yield* (yield* ApiKeyService).rotate(ref, options)
+        assert(incomplete?.step === "rename" && incomplete.error.reason._tag === "PartiallyApplied")
+        assert.deepStrictEqual(incomplete.error.reason.missing, ["domains"])
+        assert.deepStrictEqual([previous, issued.handle, incomplete.error.handle], ["retired", "h_new", "h_new"])
+        assert.isFalse(calls.some((call) => call.startsWith("remove")))
+      }).pipe(run)
+    })
+  }
+
+  for (const [verb, mint] of Object.entries(mints)) {
+    it.effect(`${verb}: a renaming that does not end is given up after ten seconds`, () => {
+      const reached = Deferred.makeUnsafe<void>()
+      const { calls, logged, run } = fake({
+        rename: Effect.andThen(Deferred.succeed(reached, undefined), Effect.never)
+      })
+      return Effect.gen(function* () {
+        const fiber = yield* Effect.forkChild(mint(yield* ApiKeyService, delivering(calls)))
+        yield* Deferred.await(reached)
+        yield* TestClock.adjust("9 seconds")
+        assert.isUndefined(fiber.pollUnsafe())
+        yield* TestClock.adjust("1 second")
+        const key = yield* Fiber.join(fiber)
+        assert.deepStrictEqual(key.name, Option.some(`acme ${marker}`))
+        assert.deepStrictEqual(
+          logged.map(({ level }) => level),
+          ["Warn"]
+        )
+      }).pipe(run)
+    })
+  }
+
   for (const [verb, mint] of Object.entries(mints)) {
     it.effect(`${verb}: a reply that is lost says what it was prepared with`, () => {
       const { calls, run } = fake({ send: Effect.fail(lost) })
@@ -1083,11 +1213,19 @@ describe("a mint with an intent", () => {
     )
   }
 
-  it.effect("a new key that cannot be switched on is taken back, and the call fails with why", () => {
+  it.effect("a new key that cannot be switched on is taken back, and the call fails with that, and with why", () => {
     const { calls, run } = fake({ activate: Effect.fail(unavailable) })
     return Effect.gen(function* () {
-      const error = yield* expectError(mints.create(yield* ApiKeyService, delivering(calls)), "ProviderUnavailable")
-      assert.deepStrictEqual([error.operation, error.handle], ["create", "h_new"])
+      const exit = yield* Effect.exit(mints.create(yield* ApiKeyService, delivering(calls)))
+      assert(Exit.isFailure(exit))
+      const [error, why] = exit.cause.reasons.flatMap((reason) => (Cause.isFailReason(reason) ? [reason.error] : []))
+      assert(error?.reason._tag === "PartiallyApplied")
+      assert.deepStrictEqual([error.reason.missing, error.reason.revoked], [["activate"], true])
+      assert.deepStrictEqual([error.operation, error.handle, error.isRetryable], ["create", "h_new", false])
+      assert.deepStrictEqual(
+        [why?.reason._tag, why?.operation, why?.handle],
+        ["ProviderUnavailable", "create", "h_new"]
+      )
       assert.deepStrictEqual(calls.slice(1), [
         `deliver h_new, "acme"`,
         `activate ${fresh}, urgently`,
@@ -1104,7 +1242,7 @@ describe("a mint with an intent", () => {
       const reasons = exit.cause.reasons.flatMap((r) => (Cause.isFailReason(r) ? [r.error.reason] : []))
       assert.deepStrictEqual(
         reasons.map(({ _tag }) => _tag),
-        ["ProviderUnavailable", "PartiallyApplied"]
+        ["PartiallyApplied", "ProviderUnavailable"]
       )
       assert.isTrue(reasons.some((reason) => reason._tag === "PartiallyApplied" && reason.revoked === false))
       assert.deepStrictEqual(

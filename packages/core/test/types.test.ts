@@ -350,7 +350,7 @@ describe("errors and services of deliver", () => {
       Cause.Cause<Failed | ApiKeyError>
     >()
     expectTypeOf<Extract<IncompleteRotation<Failed>, { error: unknown }>["step"]>().toEqualTypeOf<
-      "activate" | "retire"
+      "activate" | "retire" | "rename"
     >()
     expectTypeOf<RotatedKey<Failed>["previous"]>().toEqualTypeOf<"dead" | "retired" | "live">()
     // What does not fail can stand where something may.

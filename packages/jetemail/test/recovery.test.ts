@@ -123,6 +123,36 @@ describe("a rotation with an intent", () => {
   )
 })
 
+describe("handles that are hashed with another key since", () => {
+  it.effect("are refused, for an old token would look like a new one", () =>
+    Effect.gen(function* () {
+      const { addKey, credential } = yield* JetEmailSandbox.JetEmailSandbox
+      const { token } = yield* addKey({ name: "acme" })
+      const within = <A, E>(handleKey: string, run: Effect.Effect<A, E, ApiKeyService>) =>
+        Effect.provide(
+          run,
+          JetEmail.layer({
+            apiKey: credential,
+            handleKey: Redacted.make(handleKey),
+            defaults: { domains: "any", ips: "any", quota: "unlimited" }
+          })
+        )
+      const intent = yield* within(
+        "api_test_one",
+        Effect.flatMap(ApiKeyService, (keys) => keys.prepare(keys.ref(Redacted.make(token)), { snapshot: "none" }))
+      )
+      const recover = Effect.flatMap(ApiKeyService, (keys) => keys.recover(intent))
+      const { reason } = yield* Effect.flip(within("api_test_two", recover))
+      assert(reason._tag === "InvalidRequest")
+      assert.deepStrictEqual(
+        reason.issues.map(({ path }) => path),
+        [["intent", "markerHandle"]]
+      )
+      assert.strictEqual((yield* within("api_test_one", recover))._tag, "NotSeen")
+    }).pipe(Effect.provide(JetEmailSandbox.layerClient()))
+  )
+})
+
 describe("where the list does not show what a recovery needs, nothing is prepared", () => {
   const refused = (
     name: string,

@@ -16,6 +16,7 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { errors, notFound, ofCandidate } from "./internal/refusals.ts"
+import { isWholeKey } from "./internal/secret.ts"
 import * as Wire from "./MailerPatchSchema.ts"
 
 /**
@@ -143,6 +144,11 @@ const endpoints = {
     safety: "read",
     body: Wire.PermissionsRequest,
     reply: Wire.PermissionsReply,
+    // Another vendor's secret must not be sent to this one.
+    guard: (_: typeof Wire.PermissionsRequest.Type, candidate: string) =>
+      isWholeKey(candidate)
+        ? undefined
+        : new InvalidRequest({ source: "client", issues: [{ path: [], message: "is no key of SMTP2GO" }] }),
     errors: ofCandidate
   }
 } as const

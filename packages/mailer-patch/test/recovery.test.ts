@@ -95,7 +95,7 @@ describe("a create with an intent", () => {
       const intent = yield* keys.prepare("create")
       yield* http.inject({ status: 500 }, { method: "PATCH" })
       const error = yield* Effect.flip(keys.create({ name: "acme" }, { intent, deliver: () => Effect.void }))
-      assert.deepStrictEqual([error.reason._tag, error.operation], ["ProviderUnavailable", "create"])
+      assert.deepStrictEqual([error.reason._tag, error.operation], ["PartiallyApplied", "create"])
       assert.deepStrictEqual(yield* minted, [])
     })
   )

@@ -96,6 +96,11 @@ describe("verify", () => {
     "400 without a word": { status: 400 },
     "400, the generic code alone": { status: 400, body: said("") },
     "400 of a limit": { status: 400, body: said("The API key has reached its limit") },
+    "400 of an authentication that is down": {
+      status: 400,
+      body: said("Authentication is temporarily unavailable")
+    },
+    "403 of an authentication that is down": { status: 403, body: said("Authentication failed, try again") },
     "401 of a proxy": { status: 401, body: "<html>" },
     "401 of a proxy, in JSON": { status: 401, body: `{"error":"Unauthorized"}` },
     "401 without a word": { status: 401, body: "" },
@@ -126,7 +131,12 @@ describe("verify", () => {
     "what cannot be a credential is not sent, and never is the manager's in its place",
     Effect.gen(function* () {
       const vendor = yield* MailerPatchSandbox.MailerPatchSandbox
-      for (const key of ["", " ", `${candidate}\n`, `${candidate} `, "käse"]) {
+      const others = [
+        "transactional_api_test_of_another_vendor",
+        candidate.slice(0, 16),
+        `${candidate.slice(0, 16)}****`
+      ]
+      for (const key of ["", " ", `${candidate}\n`, `${candidate} `, "käse", ...others]) {
         assert.strictEqual(yield* verify(key), "unclear")
       }
       // From JavaScript.

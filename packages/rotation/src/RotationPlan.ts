@@ -93,7 +93,7 @@ const callsOf = (step: Step, strategy: Strategy, { kind }: PlanOptions, supports
       return ["get", ...(copies ? (["get"] as const) : []), ...(switchedOn ? (["enable"] as const) : [])]
     }
     case "promote":
-      return copies ? ["get", "get"] : []
+      return copies ? ["get", "get"] : ["get"]
     case "retire":
       return ["get", "revoke"]
     case "sweep":

@@ -1,5 +1,6 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -7,7 +8,7 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { IssuedKey, type RotatedKey } from "../ApiKey.ts"
-import type { Minted, MintSpec, PreparedMint, RotationDriver } from "../ApiKeyDriver.ts"
+import type { KeyRecord, Minted, MintSpec, PreparedMint, RotationDriver } from "../ApiKeyDriver.ts"
 import {
   ApiKeyError,
   InvalidRequest,
@@ -57,6 +58,9 @@ export interface Mints {
     call: Call
   ) => Effect.Effect<RotatedKey<E>, E | ApiKeyError, R>
 }
+
+/** How long a renaming may take, with its repeats: its caller waits for it, and it is worth no more. */
+const renameTimeout = Duration.seconds(10)
 
 const lostInPlace = "a rotated key is lost: nobody took it, and it was not delivered"
 
@@ -177,6 +181,16 @@ export const make = (
     return revoked === false ? Cause.combine(end.cause, ours) : end.cause
   }
 
+  /** Takes back a key that is other than asked, and fails with how. */
+  const refuseKey = Effect.fnUntraced(function* (
+    verb: Verb,
+    key: IssuedKey,
+    { applied, missing }: Pick<Echo, "applied" | "missing">
+  ): Effect.fn.Return<never, ApiKeyError> {
+    const revoked = yield* takeBackKey(verb, key)
+    return yield* failure(verb, new PartiallyApplied({ applied, missing, revoked }), key.handle)
+  })
+
   /** Takes in a new key: one that came back other than asked is shut off before anyone relies on it. */
   const takeIn = Effect.fnUntraced(function* (
     verb: Verb,
@@ -190,10 +204,7 @@ export const make = (
       takeBack(verb, minted.address, undefined),
       naming?.real ?? spec.name
     )
-    if (echo === undefined || echo.missing.length === 0) return key
-    const revoked = yield* takeBackKey(verb, key)
-    const reason = new PartiallyApplied({ applied: echo.applied, missing: echo.missing, revoked })
-    return yield* failure(verb, reason, key.handle)
+    return echo === undefined || echo.missing.length === 0 ? key : yield* refuseKey(verb, key, echo)
   })
 
   /** Hands over a key that can still be taken back, and takes it back where that fails. */
@@ -242,28 +253,37 @@ export const make = (
   })
 
   /**
-   * Gives a key its real name, last of all. That fails no call: the key is out, and works. Its name says what it is called
-   * then.
+   * Gives a key its real name, last of all. That it fails matters to nobody: the key is out, and works, and its name says what
+   * it is called. What it changed beside the name does: it may have opened the key.
    */
   const rename = Effect.fnUntraced(function* (
     verb: Verb,
     key: IssuedKey,
+    spec: MintSpec,
     naming: Naming | undefined
-  ): Effect.fn.Return<IssuedKey> {
+  ): Effect.fn.Return<{ readonly key: IssuedKey; readonly changed: ReadonlyArray<string> }> {
     const { patch } = driver
-    if (naming === undefined || patch === undefined) return key
+    if (naming === undefined || patch === undefined) return { key, changed: [] }
     const { marked, real } = naming
-    const called = (name: string) => new IssuedKey({ ...key, name: nameOf(name) })
+    const called = (name: string) => (name === real ? key : new IssuedKey({ ...key, name: nameOf(name) }))
     // No vendor documents how a name is taken away.
-    if (real === "") return called(marked)
+    if (real === "") return { key: called(marked), changed: [] }
     const address = Redacted.value(key.ref.value)
-    const end = yield* Effect.exit(Effect.suspend(() => patch(address, { name: real, restrictions: {} })))
-    const shown = Exit.isSuccess(end) ? (end.value?.name ?? real) : marked
-    if (shown === real) return key
-    const message = "a key could not be given its name at the end of its mint, and still bears the marker"
+    const end = yield* withDeadline(
+      Effect.suspend(() => patch(address, { name: real, restrictions: {} })),
+      renameTimeout
+    )
+    const shown = end !== "deadline" && Exit.isSuccess(end) ? (end.value?.name ?? real) : marked
+    const changed = takenAlong(spec, end)
     // A logger may fail, and must not take the key away.
-    yield* Effect.exit(log("Warn", message, verb, key.handle))
-    return called(shown)
+    if (changed.length > 0) {
+      const message = "a key was renamed at the end of its mint, and the vendor changed more than its name"
+      yield* Effect.exit(log("Error", message, verb, key.handle))
+    } else if (shown !== real) {
+      const message = "a key could not be given its name at the end of its mint, and still bears the marker"
+      yield* Effect.exit(log("Warn", message, verb, key.handle))
+    }
+    return { key: called(shown), changed }
   })
 
   /** Runs a mint in the region; if its caller leaves, its end is logged and counted. */
@@ -298,13 +318,14 @@ export const make = (
       })
     )
 
-  /** What a caller sees of a new key that could not be switched on, which is taken back. */
+  /**
+   * What a caller sees of a new key that could not be switched on, which is taken back. That comes first, and why behind it: a
+   * failure of the switch may say that nothing was sent, which is not true of the mint.
+   */
   const notActivated = (key: IssuedKey, error: ApiKeyError) =>
     Effect.map(takeBackKey("create", key), (revoked) => {
       const ours = new PartiallyApplied({ applied: [], missing: ["activate"], revoked })
-      return revoked
-        ? Cause.fail(error)
-        : Cause.combine(Cause.fail(error), Cause.fail(failure("create", ours, key.handle)))
+      return Cause.combine(Cause.fail(failure("create", ours, key.handle)), Cause.fail(error))
     })
 
   const create: Mints["create"] = Effect.fnUntraced(function* <E, R>(
@@ -346,7 +367,8 @@ export const make = (
           )
           if (error !== undefined) return yield* Effect.failCause(yield* notActivated(key, error))
         }
-        return yield* rename("create", key, naming)
+        const { changed, key: named } = yield* rename("create", key, spec, naming)
+        return changed.length === 0 ? named : yield* refuseKey("create", key, { applied: [], missing: changed })
       })
     })
   })
@@ -451,7 +473,8 @@ export const make = (
       issued: ({ issued }) => issued,
       leftBehind: ({ incomplete, issued }) => {
         if (options.deliver === undefined) return Effect.asVoid(takeBackKey("rotate", issued))
-        if (incomplete === undefined) return Effect.void
+        // That a renaming changed more than the name has been logged.
+        if (incomplete === undefined || incomplete.step === "rename") return Effect.void
         return incomplete.step === "activate"
           ? log("Error", "a delivered successor could not be switched on", "rotate", issued.handle)
           : log("Error", "the old key of a rotation could not be shut off and is still live", "rotate", handle)
@@ -463,7 +486,12 @@ export const make = (
         // Nobody will hold it: `leftBehind` shuts it off, and it need not be switched on first.
         if (handed === "kept" && call.abandoned) return { issued, previous: "live" }
         const result = yield* conclude(issued, minted.address, handed)
-        return { ...result, issued: yield* rename("rotate", issued, naming) }
+        const { changed, key: named } = yield* rename("rotate", issued, spec, naming)
+        if (changed.length === 0) return { ...result, issued: named }
+        // The old key still works: it can stay in use.
+        if (result.previous === "live") return yield* refuseKey("rotate", issued, { applied: [], missing: changed })
+        const error = failure("rotate", new PartiallyApplied({ applied: [], missing: changed }), issued.handle)
+        return { ...result, issued: named, incomplete: { step: "rename", error } }
       })
     })
   })
@@ -494,6 +522,19 @@ const expected = (asked: MintSpec, own: PreparedMint["options"]): MintSpec =>
 /** A key's name; a copy of a key without a name has none. */
 const nameOf = (name: string | undefined): Option.Option<string> =>
   Option.filter(Option.fromUndefinedOr(name), (text) => text !== "")
+
+/** What a renaming changed beside the name, as far as the vendor shows it. */
+const takenAlong = (
+  spec: MintSpec,
+  end: Exit.Exit<KeyRecord | undefined, ApiKeyError> | "deadline"
+): ReadonlyArray<string> => {
+  if (end === "deadline") return []
+  if (Exit.isSuccess(end)) {
+    return end.value === undefined ? [] : compareEcho({ restrictions: spec.restrictions }, end.value).missing
+  }
+  const reason = end.cause.reasons.find(Cause.isFailReason)?.error.reason
+  return reason?._tag === "PartiallyApplied" ? reason.missing.filter((field) => field !== "name") : []
+}
 
 /** Says, of a mint whose end is not known, what it was prepared with. */
 const withIntent =

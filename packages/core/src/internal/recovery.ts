@@ -41,6 +41,16 @@ export const markName = (name: string, marker: string, maxName: number): string 
   return kept === "" ? marker : `${kept} ${marker}`
 }
 
+/** How much of a marker proves that a name was cut in it: 40 bits. */
+const shortestCut = 11
+
+/** Whether a name holds this marker otherwise than at its end: someone wrote behind it, or the vendor cut it or changed its case. */
+const holdsMarker = (name: string, marker: string): boolean => {
+  const text = name.toLowerCase()
+  const cut = text.slice(Math.max(0, text.lastIndexOf("ek-")))
+  return text.includes(marker) || (cut.length >= shortestCut && marker.startsWith(cut))
+}
+
 /** What of a key that is shown would be known of it, had it just been minted. */
 const toIssued = (calls: DriverCalls, record: KeyRecord, address: string): IssuedKey => {
   const declared = Restriction.literals.filter((restriction) => calls.driver.restrictions[restriction] !== undefined)
@@ -113,9 +123,13 @@ export const decide = (
     const [record, ...others] = marked
     if (others.length > 0) return undetermined("several", marked)
     if (record !== undefined) return recovery.secrets ? reread(record, "proven") : orphaned(record)
-    // Without a snapshot nobody knows which keys are new.
-    const unnamed = listed.filter((record) => record.name === undefined && isNew(record))
-    return intent.snapshot === undefined || unnamed.length === 0 ? nothing : undetermined("unnamed", unnamed)
+    const touched = listed.filter(({ name }) => name !== undefined && holdsMarker(name, intent.marker))
+    const unnamed = listed.filter(({ name }) => name === undefined)
+    // Without a snapshot nobody knows which keys are new; but where no name is shown at all, ours would not be seen either.
+    const hidden = recovery.secrets && unnamed.length === listed.length
+    const suspects = intent.snapshot === undefined ? (hidden ? unnamed : []) : unnamed.filter(isNew)
+    const candidates = [...touched, ...suspects]
+    return candidates.length === 0 ? nothing : undetermined("unnamed", candidates)
   }
 
   const byIdentity = (identity: string): Recovery => {
@@ -166,12 +180,14 @@ export const make = (calls: DriverCalls): Recoveries => {
     snapshot: KeySnapshot | undefined,
     key: { readonly handle?: string; readonly identity?: string }
   ) {
+    const marker = yield* makeMarker
     return new MintIntent({
       provider,
       account,
       verb,
-      marker: yield* makeMarker,
+      marker,
       ...key,
+      ...(key.identity === undefined ? {} : { markerHandle: driver.handle(marker) }),
       ...(snapshot === undefined ? {} : { snapshot }),
       preparedAt: yield* now
     })

@@ -214,7 +214,7 @@ export const checkIntent = (
 ): Result.Result<MintIntent, InvalidRequest> =>
   guarded(() => {
     if (!(intent instanceof MintIntent)) return refuse([{ path: ["intent"], message: decodeFirst("MintIntent") }])
-    const { handle, identity, marker, verb } = intent
+    const { handle, identity, marker, markerHandle, verb } = intent
     const inPlace = verb === "rotate" && driver.rotation !== undefined && "inPlace" in driver.rotation
     const issues: Array<Issue> = [...foreign(driver, "intent", intent)]
     const expectField = (holds: boolean, field: string, message: string) => {
@@ -222,7 +222,12 @@ export const checkIntent = (
     }
     expectField(markerOf(marker) === marker, "marker", "is none that `prepare` makes")
     expectField(inPlace === (identity !== undefined), "identity", "is not as this vendor's `prepare` gives it")
-    if (mint !== undefined) {
+    const sameHandles = markerHandle === undefined || driver.handle(marker) === markerHandle
+    expectField(sameHandles, "markerHandle", "is another now: give the layer what it made its handles with by then")
+    if (mint === undefined) {
+      const holds = (verb === "rotate") === (handle !== undefined)
+      expectField(holds, "handle", `is not as \`prepare\` gives it for ${verb}`)
+    } else {
       expectField(verb === mint.verb, "verb", `is another than ${mint.verb}: prepare an intent for this`)
       expectField(handle === mint.handle, "handle", "is that of another key: prepare an intent for this one")
     }

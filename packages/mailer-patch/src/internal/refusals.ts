@@ -84,10 +84,12 @@ const unclear = new PermissionDenied()
 
 /**
  * Whether a refusal may be believed of a key that asks about itself: a proxy's is not the vendor's, the generic code alone may
- * mean anything, and a key that may not do something is alive.
+ * mean anything, a key that may not do something is alive, and what is down now says nothing of a key.
  */
 const isBelieved = ({ code, own, text }: Refusal): boolean =>
-  own && (text !== "" || code !== "API_EXCEPTION") && !/permi|allow|access|den(?:y|ied)|endpoint/i.test(text)
+  own &&
+  (text !== "" || code !== "API_EXCEPTION") &&
+  !/permi|allow|access|den(?:y|ied)|endpoint|unavailable|temporar|later|again|time/i.test(text)
 
 /**
  * Of a key that asks about itself, where more hangs on it than an error message: a living key must not be called rejected. What

@@ -2,8 +2,8 @@ import type { ApiKey, IssuedKey, KeyRef } from "@effect-api-keys/core/ApiKey"
 import * as ApiKeyDriver from "@effect-api-keys/core/ApiKeyDriver"
 import { ApiKeyError, type ApiKeyErrorReason } from "@effect-api-keys/core/ApiKeyError"
 import type { ApiKeyService, KeySpec } from "@effect-api-keys/core/ApiKeyService"
-import { Restriction } from "@effect-api-keys/core/Restrictions"
 import { type MintIntent, markerOf, unmarkedName } from "@effect-api-keys/core/Recovery"
+import { Restriction } from "@effect-api-keys/core/Restrictions"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -213,7 +213,10 @@ export const make = ({ id, keys, limits, rotationId, vault, verify }: Setting) =
     yield* clear(pending)
   })
 
-  const contain = Effect.fnUntraced(function* (slot: Slot, rotation: RotationRecord): Effect.fn.Return<StepEnd, Failure> {
+  const contain = Effect.fnUntraced(function* (
+    slot: Slot,
+    rotation: RotationRecord
+  ): Effect.fn.Return<StepEnd, Failure> {
     const { leaked } = rotation
     const whole = leaked === undefined || slot.current.handle === leaked
     // What it was is read before it is shut off, or not at all: afterwards it shows what we made of it.
@@ -302,7 +305,10 @@ export const make = ({ id, keys, limits, rotationId, vault, verify }: Setting) =
     yield* vault.addOrphan(id, orphan, marker)
   })
 
-  const successor = Effect.fnUntraced(function* (slot: Slot, rotation: RotationRecord): Effect.fn.Return<StepEnd, Failure> {
+  const successor = Effect.fnUntraced(function* (
+    slot: Slot,
+    rotation: RotationRecord
+  ): Effect.fn.Return<StepEnd, Failure> {
     if (Option.isSome(slot.pending)) {
       const pending = slot.pending.value
       const seen = yield* find(pending.ref)
@@ -313,7 +319,8 @@ export const make = ({ id, keys, limits, rotationId, vault, verify }: Setting) =
     if (rotation.mints >= limits.maxMints) return ended("failed", "TooManyMints")
     const { before = yield* remember(slot, rotation) } = rotation
     // Of a key that was shut off before anyone read it, nobody knows what its successor may be.
-    if (before === undefined) return rotation.kind === "rotate" ? ended("superseded", "Deleted") : ended("contained", "Undetermined")
+    if (before === undefined)
+      return rotation.kind === "rotate" ? ended("superseded", "Deleted") : ended("contained", "Undetermined")
     const { epoch, intents } = yield* write(vault.claim(id, rotationId))
     for (const record of intents.filter(({ state }) => state === "open")) {
       // What is not seen may still arrive; what cannot be told is left to a person. The old key is not touched by either.
@@ -385,7 +392,10 @@ export const make = ({ id, keys, limits, rotationId, vault, verify }: Setting) =
   /** Whether a key that was rotated in place is in the vault, as the current one. */
   const isTakenIn = ({ promotedAt }: RotationRecord): boolean => promotedAt !== undefined
 
-  const inPlace = Effect.fnUntraced(function* (slot: Slot, rotation: RotationRecord): Effect.fn.Return<StepEnd, Failure> {
+  const inPlace = Effect.fnUntraced(function* (
+    slot: Slot,
+    rotation: RotationRecord
+  ): Effect.fn.Return<StepEnd, Failure> {
     if (isTakenIn(rotation)) return nextOf(rotation)
     const claimed = yield* write(vault.claim(id, rotationId))
     const { current, epoch, intents } = claimed
@@ -463,7 +473,10 @@ export const make = ({ id, keys, limits, rotationId, vault, verify }: Setting) =
     return ended("contained", error.reason._tag)
   })
 
-  const activate = Effect.fnUntraced(function* (slot: Slot, rotation: RotationRecord): Effect.fn.Return<StepEnd, Failure> {
+  const activate = Effect.fnUntraced(function* (
+    slot: Slot,
+    rotation: RotationRecord
+  ): Effect.fn.Return<StepEnd, Failure> {
     const pending = Option.getOrUndefined(slot.pending)
     if (pending === undefined) return { _tag: "Next", step: "mint" }
     const successor = yield* find(pending.ref)
@@ -524,7 +537,10 @@ export const make = ({ id, keys, limits, rotationId, vault, verify }: Setting) =
     )
   }
 
-  const verifyNew = Effect.fnUntraced(function* (slot: Slot, rotation: RotationRecord): Effect.fn.Return<StepEnd, Failure> {
+  const verifyNew = Effect.fnUntraced(function* (
+    slot: Slot,
+    rotation: RotationRecord
+  ): Effect.fn.Return<StepEnd, Failure> {
     const now = yield* Clock.currentTimeMillis
     const undoable = rotation.strategy !== "in-place"
     const key = undoable ? Option.getOrUndefined(slot.pending) : slot.current
@@ -554,7 +570,10 @@ export const make = ({ id, keys, limits, rotationId, vault, verify }: Setting) =
     return rotation.mints >= limits.maxMints ? ended("failed", "Rejected") : { _tag: "Next", step: "mint" }
   })
 
-  const promote = Effect.fnUntraced(function* (slot: Slot, rotation: RotationRecord): Effect.fn.Return<StepEnd, Failure> {
+  const promote = Effect.fnUntraced(function* (
+    slot: Slot,
+    rotation: RotationRecord
+  ): Effect.fn.Return<StepEnd, Failure> {
     if (rotation.promotedAt !== undefined) return nextOf(rotation)
     const pending = Option.getOrUndefined(slot.pending)
     if (pending === undefined) return { _tag: "Next", step: "mint" }
@@ -579,14 +598,20 @@ export const make = ({ id, keys, limits, rotationId, vault, verify }: Setting) =
       Struct.pick(successor, ["handle", "status", "providerStatus", "restrictions"])
     ).missing.length === 0
 
-  const overlap = Effect.fnUntraced(function* (slot: Slot, rotation: RotationRecord): Effect.fn.Return<StepEnd, Failure> {
+  const overlap = Effect.fnUntraced(function* (
+    slot: Slot,
+    rotation: RotationRecord
+  ): Effect.fn.Return<StepEnd, Failure> {
     if (Option.isNone(slot.previous) || rotation.acknowledged) return nextOf(rotation)
     const left = (rotation.promotedAt ?? 0) + rotation.overlap - (yield* Clock.currentTimeMillis)
     if (!rotation.acknowledgement) return left <= 0 ? nextOf(rotation) : wait("Unacknowledged", left)
     return wait("Unacknowledged", left > 0 ? left : Duration.hours(1))
   })
 
-  const retire = Effect.fnUntraced(function* (slot: Slot, rotation: RotationRecord): Effect.fn.Return<StepEnd, Failure> {
+  const retire = Effect.fnUntraced(function* (
+    slot: Slot,
+    rotation: RotationRecord
+  ): Effect.fn.Return<StepEnd, Failure> {
     const previous = Option.getOrUndefined(slot.previous)
     if (previous === undefined) return nextOf(rotation)
     const old = yield* find(previous.ref)
@@ -688,5 +713,4 @@ export const make = ({ id, keys, limits, rotationId, vault, verify }: Setting) =
 const decodeSpec = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Unknown))
 
 /** What a key is minted anew from. It was written by us, and core checks it like any other before anything is sent. */
-const specOf = ({ spec }: Before): KeySpec | undefined =>
-  Option.getOrUndefined(decodeSpec(spec)) as KeySpec | undefined
+const specOf = ({ spec }: Before): KeySpec | undefined => Option.getOrUndefined(decodeSpec(spec)) as KeySpec | undefined

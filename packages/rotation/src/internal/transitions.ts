@@ -1,7 +1,7 @@
+import type { MintIntent } from "@effect-api-keys/core/Recovery"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import type { MintIntent } from "@effect-api-keys/core/Recovery"
 import type { HeldKey, IntentRecord, NewKey, Orphan, Outcome, Problem, RotationRecord, Slot, Step } from "../Slot.ts"
 import type { VaultProblem } from "../VaultError.ts"
 
@@ -15,7 +15,10 @@ export const isEnded = (rotation: RotationRecord): boolean => rotation.outcome !
 
 /** Runs a transition of one rotation, which must be the one that the slot is in. */
 const inRotation =
-  (id: string, run: (slot: Slot, rotation: RotationRecord, now: number) => Result.Result<Slot, VaultProblem>): Transition =>
+  (
+    id: string,
+    run: (slot: Slot, rotation: RotationRecord, now: number) => Result.Result<Slot, VaultProblem>
+  ): Transition =>
   (slot, now) =>
     Option.isSome(slot.rotation) && slot.rotation.value.id === id && !isEnded(slot.rotation.value)
       ? run(slot, slot.rotation.value, now)
@@ -126,7 +129,8 @@ export const put =
 
 const takeIn = (id: string, epoch: number, key: NewKey, marker: string): Transition =>
   inMint(id, (slot, rotation, now) => {
-    if (slot.epoch !== epoch || Option.isSome(slot.pending) || rotation.promotedAt !== undefined) return refused("Fenced")
+    if (slot.epoch !== epoch || Option.isSome(slot.pending) || rotation.promotedAt !== undefined)
+      return refused("Fenced")
     const held: HeldKey = { ref: key.ref, handle: key.handle, secret: Option.some(key.secret), epoch, storedAt: now }
     if (rotation.strategy !== "in-place") {
       const landed = (record: IntentRecord): IntentRecord =>
@@ -244,7 +248,12 @@ export const waited = (id: string, step: Step, problem: Problem, overdue: boolea
     rotation.step === step
       ? done({
           ...slot,
-          rotation: Option.some({ ...rotation, attempts: rotation.attempts + 1, problem, overdue: rotation.overdue || overdue })
+          rotation: Option.some({
+            ...rotation,
+            attempts: rotation.attempts + 1,
+            problem,
+            overdue: rotation.overdue || overdue
+          })
         })
       : done(slot)
   )

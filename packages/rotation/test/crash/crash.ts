@@ -76,7 +76,7 @@ interface Running {
 const child = fileURLToPath(new URL("./child.ts", import.meta.url))
 
 /** Most of what a process does here is to load its modules. */
-const env = { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), "effect-api-keys-compile-cache") }
+const env = { NODE_COMPILE_CACHE: join(tmpdir(), "effect-api-keys-compile-cache"), ...process.env }
 
 const run = (job: Job): Running => {
   const process_ = spawn(process.execPath, [child, JSON.stringify(job)], { env, stdio: ["pipe", "pipe", "pipe"] })

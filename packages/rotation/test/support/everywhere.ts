@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import { TestClock } from "effect/testing"
 import { assertSettled, type Passed, type Simulated, type Simulation, simulate } from "./simulate.ts"
 import { type kinds, type names, type World, worlds } from "./vendors.ts"
@@ -23,20 +24,26 @@ export const rehearse = (name: Vendor, kind: Kind): Effect.Effect<ReadonlyArray<
   Effect.suspend(() => {
     const known = rehearsals.get(`${name} ${kind}`)
     if (known !== undefined) return Effect.succeed(known)
-    return Effect.map(once(name, () => ({ kind })), ({ passed }) => {
-      rehearsals.set(`${name} ${kind}`, passed)
-      return passed
-    })
+    return Effect.map(
+      once(name, () => ({ kind })),
+      ({ passed }) => {
+        rehearsals.set(`${name} ${kind}`, passed)
+        return passed
+      }
+    )
   })
 
 export const labelOf = ({ boundary, number, step }: Passed): string =>
   `${number} [${step}] ${boundary.at} ${boundary.when} ${boundary.label}`
 
+/** ROTATION_EVERY=1 leaves nothing out. */
+const given = Number(process.env.ROTATION_EVERY ?? Number.NaN)
+
 /** Every so-manyth, from an offset of its own: which ones they are is the same in every run. */
-export const sample =
-  (stride: number, offset = 0) =>
-  <A>(_: A, index: number): boolean =>
-    index % stride === offset % stride
+export const sample = (every: number, offset = 0) => {
+  const stride = Number.isFinite(given) ? given : every
+  return <A>(_: A, index: number): boolean => index % stride === offset % stride
+}
 
 /** Settled means settled, unless a case says what else it means. */
 export type Judge = (result: Simulated, world: World) => void
@@ -49,15 +56,16 @@ export const everywhere = Effect.fnUntraced(function* (
     readonly among?: (passed: Passed, index: number, all: ReadonlyArray<Passed>) => boolean
     readonly every?: number
     readonly offset?: number
-    readonly setup: (at: Passed, world: World) => Omit<Simulation, "world" | "kind">
+    /** `index` is its place among those that are run. */
+    readonly setup: (at: Passed, world: World, index: number) => Omit<Simulation, "world" | "kind">
     readonly judge?: Judge
   }
 ) {
   const { among = () => true, every = 1, judge = assertSettled, offset = 0, setup } = options
   const chosen = (yield* rehearse(name, kind)).filter(among).filter(sample(every, offset))
-  for (const passed of chosen) {
+  for (const [index, passed] of chosen.entries()) {
     const where = labelOf(passed)
-    yield* once(name, (world) => ({ kind, ...setup(passed, world) })).pipe(
+    yield* once(name, (world) => ({ kind, ...setup(passed, world, index) })).pipe(
       Effect.tap((result) => Effect.sync(() => judge(result, result.world))),
       // Whichever of hundreds it is, its boundary belongs to the message.
       Effect.catchDefect((defect) => {
@@ -71,3 +79,10 @@ export const everywhere = Effect.fnUntraced(function* (
 
 export const isStore = ({ boundary }: Passed): boolean => boundary.at === "store"
 export const isRequest = ({ boundary }: Passed): boolean => boundary.at === "request"
+
+/** Of any of the vendors. */
+export const isMint = ({ method, url }: HttpClientRequest.HttpClientRequest): boolean =>
+  method === "POST" && /(?:\/add|\/rotate|voiceable.*\/api_keys)$/.test(url)
+
+export const isMintDone = ({ boundary }: Passed): boolean =>
+  boundary.at === "request" && boundary.when === "committed" && isMint(boundary.request)

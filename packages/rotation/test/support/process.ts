@@ -166,7 +166,9 @@ export class Process {
     const reached = <A>(operation: string, read: Effect.Effect<A, VaultError>): Effect.Effect<A, VaultError> =>
       Effect.suspend(() => {
         if (this.stopped) return Effect.never
-        const answer = Effect.suspend(() => (this.partitioned || this.deaf ? Effect.fail(unavailable(operation)) : read))
+        const answer = Effect.suspend(() =>
+          this.partitioned || this.deaf ? Effect.fail(unavailable(operation)) : read
+        )
         return Effect.andThen(this.awake.await, answer)
       })
     return Layer.succeed(VaultStore, {
@@ -209,7 +211,8 @@ const subtle = {
     imported.set(name, key)
     return key
   },
-  digest: async (_algorithm: unknown, data: BufferSource) => toArrayBuffer(createHash("sha256").update(bytesOf(data)).digest()),
+  digest: async (_algorithm: unknown, data: BufferSource) =>
+    toArrayBuffer(createHash("sha256").update(bytesOf(data)).digest()),
   sign: async (_algorithm: unknown, key: KeyObject, data: BufferSource) =>
     toArrayBuffer(createHmac("sha256", key).update(bytesOf(data)).digest()),
   deriveBits: async (
@@ -227,7 +230,9 @@ const subtle = {
     const decipher = createDecipheriv("aes-256-gcm", key, bytesOf(iv))
     if (additionalData !== undefined) decipher.setAAD(bytesOf(additionalData))
     decipher.setAuthTag(sealed.subarray(sealed.length - tagBytes))
-    return toArrayBuffer(Buffer.concat([decipher.update(sealed.subarray(0, sealed.length - tagBytes)), decipher.final()]))
+    return toArrayBuffer(
+      Buffer.concat([decipher.update(sealed.subarray(0, sealed.length - tagBytes)), decipher.final()])
+    )
   }
 }
 

@@ -167,10 +167,13 @@ export const jetemail: Effect.Effect<World> = Effect.gen(function* () {
     ),
     requests: Effect.map(sandbox.requests, (requests) => requests.filter(isProgram).length),
     account,
-    first: Effect.map(sandbox.addKey({ name: "tenant-42", approvedDomains: ["acme.com"], quota: 1000 }), ({ token }) => ({
-      ref: refOf("jetemail", token),
-      secret: Redacted.make(token)
-    })),
+    first: Effect.map(
+      sandbox.addKey({ name: "tenant-42", approvedDomains: ["acme.com"], quota: 1000 }),
+      ({ token }) => ({
+        ref: refOf("jetemail", token),
+        secret: Redacted.make(token)
+      })
+    ),
     isMint: ({ method }) => method === "POST",
     isList: ({ method }) => method === "GET",
     isRead: ({ method }) => method === "GET",
@@ -308,7 +311,10 @@ export const voiceable: Effect.Effect<World> = Effect.gen(function* () {
     name: "voiceable",
     inPlace: false,
     app: sandbox.app,
-    listing: textOf(client, HttpClientRequest.setHeader(HttpClientRequest.get(`${root}/api_keys`), "x-api-key", credential)),
+    listing: textOf(
+      client,
+      HttpClientRequest.setHeader(HttpClientRequest.get(`${root}/api_keys`), "x-api-key", credential)
+    ),
     client,
     keys: Effect.map(sandbox.keys, (keys) =>
       keys

@@ -1,0 +1,81 @@
+import { describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { everywhere, isStore } from "./support/everywhere.ts"
+import type { Process } from "./support/process.ts"
+import { kinds, names } from "./support/vendors.ts"
+
+const options = { lateArrival: "10 minutes", watch: "1 minute" } as const
+const minutes = 60_000
+
+for (const name of names) {
+  for (const kind of kinds) {
+    describe(`F5: ${name}, ${kind}`, () => {
+      for (const when of ["before", "committed"] as const) {
+        it.effect(`each write fails once (${when === "before" ? "without effect" : "although it took place"})`, () =>
+          everywhere(name, kind, {
+            among: (passed) => isStore(passed) && passed.boundary.when === when,
+            setup: ({ number }) => ({ happen: (moment) => (moment.number === number ? "reset" : undefined) })
+          })
+        )
+      }
+      for (const fault of ["partitioned", "deaf"] as const) {
+        for (const long of [3, 40]) {
+          it.effect(`from every fourth write on, the vault fails for ${long} minutes (${fault})`, () =>
+            everywhere(name, kind, {
+              among: (passed) => isStore(passed) && passed.boundary.when === "before",
+              every: 4,
+              offset: long + fault.length,
+              setup: ({ number }) => {
+                let failing: { readonly self: Process; readonly until: number } | undefined
+                return {
+                  options,
+                  meanwhile: ({ number: at, self, time }) =>
+                    Effect.sync(() => {
+                      if (at !== number || failing !== undefined) return
+                      self[fault] = true
+                      failing = { self, until: time + long * minutes }
+                    }),
+                  tick: (time) => {
+                    if (failing !== undefined && time >= failing.until) failing.self[fault] = false
+                  },
+                  lasting: "15 minutes"
+                }
+              }
+            })
+          )
+        }
+      }
+    })
+    describe(`F3, F4: ${name}, ${kind}`, () => {
+      for (const heal of [4, 12, 25]) {
+        it.effect(
+          `cut off from the vault (at every fifth boundary) while another takes over; back when that has passed ${heal}`,
+          () =>
+            everywhere(name, kind, {
+              every: 5,
+              offset: heal,
+              setup: ({ number }) => {
+                let cut: Process | undefined
+                return {
+                  options,
+                  tick: (time) => {
+                    if (cut !== undefined && time > 4 * minutes) cut.partitioned = false
+                  },
+                  happen: (moment) => {
+                    if (moment.process === 0 && moment.number === number) {
+                      cut = moment.self
+                      cut.partitioned = true
+                      return "relieve"
+                    }
+                    if (moment.process === 1 && moment.number === heal && cut !== undefined) cut.partitioned = false
+                    return undefined
+                  },
+                  lasting: "15 minutes"
+                }
+              }
+            })
+        )
+      }
+    })
+  }
+}
