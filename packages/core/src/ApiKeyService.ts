@@ -189,9 +189,13 @@ export interface Verbs<N extends Need = Need> {
   ) => Effect.Effect<MintIntent, ApiKeyError>
   /**
    * Says what became of a mint, by reading the list. It never guesses, and changes nothing. `sent: false` says that, by your
-   * own record, nothing was sent.
+   * own record, nothing was sent. `ref` is that of the key that was to be rotated: it is then known by its address, and not by
+   * its handle, which may be made otherwise since.
    */
-  readonly recover: (intent: MintIntent, options?: { readonly sent?: boolean }) => Effect.Effect<Recovery, ApiKeyError>
+  readonly recover: (
+    intent: MintIntent,
+    options?: { readonly sent?: boolean; readonly ref?: KeyRef }
+  ) => Effect.Effect<Recovery, ApiKeyError>
 }
 
 /**

@@ -875,6 +875,19 @@ describe("an intent that is not for this is refused, and nothing is sent", () =>
         yield* refused(keys.recover(rotateIntent(kind, rehashed)), "markerHandle")
         yield* refused(rotate(rotateIntent(kind, rehashed)), "markerHandle")
         yield* refused(keys.recover(otherwise), "identity")
+        // A ref that is not the key's: its secret from before would look like a new one.
+        const other = keys.ref(Redacted.make(fresh))
+        for (const [intent, given] of [
+          [rotateIntent(kind), other],
+          [intentOf(), ref]
+        ] as const) {
+          const { reason } = yield* expectError(keys.recover(intent, { ref: given }), "InvalidRequest")
+          assert(reason._tag === "InvalidRequest")
+          assert.deepStrictEqual(
+            reason.issues.map(({ path }) => path),
+            [["ref"]]
+          )
+        }
         // From JavaScript, or from JSON without its schema.
         for (const none of [{ ...intentOf() }, null, "intent", JSON.parse(JSON.stringify(intentOf()))]) {
           yield* refused(create(none), "")

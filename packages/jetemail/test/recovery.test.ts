@@ -124,32 +124,46 @@ describe("a rotation with an intent", () => {
 })
 
 describe("handles that are hashed with another key since", () => {
-  it.effect("are refused, for an old token would look like a new one", () =>
-    Effect.gen(function* () {
-      const { addKey, credential } = yield* JetEmailSandbox.JetEmailSandbox
-      const { token } = yield* addKey({ name: "acme" })
-      const within = <A, E>(handleKey: string, run: Effect.Effect<A, E, ApiKeyService>) =>
-        Effect.provide(
-          run,
-          JetEmail.layer({
-            apiKey: credential,
-            handleKey: Redacted.make(handleKey),
-            defaults: { domains: "any", ips: "any", quota: "unlimited" }
-          })
+  it.effect(
+    "are refused, for an old token would look like a new one; with the ref of the key, it is known by its token",
+    () =>
+      Effect.gen(function* () {
+        const { addKey, credential } = yield* JetEmailSandbox.JetEmailSandbox
+        const { token } = yield* addKey({ name: "acme" })
+        const within = <A, E>(handleKey: string, run: Effect.Effect<A, E, ApiKeyService>) =>
+          Effect.provide(
+            run,
+            JetEmail.layer({
+              apiKey: credential,
+              handleKey: Redacted.make(handleKey),
+              defaults: { domains: "any", ips: "any", quota: "unlimited" }
+            })
+          )
+        const intent = yield* within(
+          "api_test_one",
+          Effect.flatMap(ApiKeyService, (keys) => keys.prepare(keys.ref(Redacted.make(token)), { snapshot: "none" }))
         )
-      const intent = yield* within(
-        "api_test_one",
-        Effect.flatMap(ApiKeyService, (keys) => keys.prepare(keys.ref(Redacted.make(token)), { snapshot: "none" }))
-      )
-      const recover = Effect.flatMap(ApiKeyService, (keys) => keys.recover(intent))
-      const { reason } = yield* Effect.flip(within("api_test_two", recover))
-      assert(reason._tag === "InvalidRequest")
-      assert.deepStrictEqual(
-        reason.issues.map(({ path }) => path),
-        [["intent", "markerHandle"]]
-      )
-      assert.strictEqual((yield* within("api_test_one", recover))._tag, "NotSeen")
-    }).pipe(Effect.provide(JetEmailSandbox.layerClient()))
+        const recover = Effect.flatMap(ApiKeyService, (keys) => keys.recover(intent))
+        const { reason } = yield* Effect.flip(within("api_test_two", recover))
+        assert(reason._tag === "InvalidRequest")
+        assert.deepStrictEqual(
+          reason.issues.map(({ path }) => path),
+          [["intent", "markerHandle"]]
+        )
+        assert.strictEqual((yield* within("api_test_one", recover))._tag, "NotSeen")
+        const withRef = Effect.flatMap(ApiKeyService, (keys) =>
+          keys.recover(intent, { ref: keys.ref(Redacted.make(token)) })
+        )
+        assert.strictEqual((yield* within("api_test_two", withRef))._tag, "NotSeen")
+        const rotate = Effect.flatMap(ApiKeyService, (keys) => keys.rotate(keys.ref(Redacted.make(token))))
+        const { issued } = yield* within("api_test_two", rotate)
+        const found = yield* within("api_test_two", withRef)
+        assert(found._tag === "Recovered")
+        assert.deepStrictEqual(
+          [found.attribution, Redacted.value(found.issued.secret)],
+          ["unproven", Redacted.value(issued.secret)]
+        )
+      }).pipe(Effect.provide(JetEmailSandbox.layerClient()))
   )
 })
 

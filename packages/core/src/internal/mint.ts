@@ -248,7 +248,7 @@ export const make = (
     if (given === undefined) return undefined
     if (recovery === undefined || !isPossible(driver)) return yield* unsupported(verb, "prepare", handle)
     const mint = handle === undefined ? { verb } : { verb, handle }
-    const intent = yield* checked(verb, handle, Validate.checkIntent(driver, given, mint))
+    const intent = yield* checked(verb, handle, Validate.checkIntent(driver, given, { mint }))
     return { intent, maxName: recovery.maxName }
   })
 

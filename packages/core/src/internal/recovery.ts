@@ -76,11 +76,17 @@ const countOf = (handles: ReadonlyArray<string>): ReadonlyMap<string, number> =>
   return counts
 }
 
+/** A mint that is looked for, and the address of the key that it was to rotate in place, where that is known. */
+export interface Sought {
+  readonly intent: MintIntent
+  readonly address?: string
+}
+
 /** What the list says of an intent, and nothing else: no clock, no order of its rows, no likeness of names. */
 export const decide = (
   calls: DriverCalls,
   recovery: RecoveryDriver,
-  intent: MintIntent,
+  { address: old, intent }: Sought,
   listed: ReadonlyArray<KeyRecord>,
   sent: boolean
 ): Recovery => {
@@ -136,12 +142,15 @@ export const decide = (
     const identityOf = recovery.identity ?? (() => undefined)
     const same = listed.filter((record) => identityOf(record) === identity)
     const [record, ...others] = same
+    /** Whether a record shows the secret from before. */
+    const isOld = (shown: KeyRecord): boolean =>
+      addressOf(shown) !== undefined && (old === undefined ? shown.handle === intent.handle : shown.address === old)
     if (others.length > 0) return undetermined("several", same)
-    if (record !== undefined && addressOf(record) !== undefined && record.handle === intent.handle) return nothing
+    if (record !== undefined && isOld(record)) return nothing
     if (record !== undefined) return reread(record, "unproven")
     const unnamed = listed.filter((record) => identityOf(record) === undefined)
     // The old secret is still listed, so that it was not rotated.
-    if (unnamed.some((shown) => addressOf(shown) !== undefined && shown.handle === intent.handle)) return nothing
+    if (unnamed.some(isOld)) return nothing
     const candidates = unnamed.filter(isNew)
     return candidates.length > 0 ? undetermined("unnamed", candidates) : undetermined("gone", [])
   }
@@ -153,8 +162,8 @@ export const decide = (
 export interface Recoveries {
   readonly prepareCreate: (snapshot: unknown) => Effect.Effect<MintIntent, ApiKeyError>
   readonly prepareRotate: (address: string, snapshot: unknown) => Effect.Effect<MintIntent, ApiKeyError>
-  /** Of an intent that has been checked. */
-  readonly recover: (intent: MintIntent, sent: boolean) => Effect.Effect<Recovery, ApiKeyError>
+  /** Of what has been checked. */
+  readonly recover: (sought: Sought, sent: boolean) => Effect.Effect<Recovery, ApiKeyError>
 }
 
 export const make = (calls: DriverCalls): Recoveries => {
@@ -266,10 +275,11 @@ export const make = (calls: DriverCalls): Recoveries => {
     return yield* intentOf("rotate", yield* snapshotFor(given, Effect.succeed(listed)), { handle, identity })
   })
 
-  const recover: Recoveries["recover"] = Effect.fnUntraced(function* (intent, sent) {
+  const recover: Recoveries["recover"] = Effect.fnUntraced(function* (sought, sent) {
     const { recovery } = driver
-    if (recovery === undefined || !isPossible(driver)) return yield* unsupported("recover", "recover", intent.handle)
-    return decide(calls, recovery, intent, yield* readAll("recover", intent.handle), sent)
+    const { handle } = sought.intent
+    if (recovery === undefined || !isPossible(driver)) return yield* unsupported("recover", "recover", handle)
+    return decide(calls, recovery, sought, yield* readAll("recover", handle), sent)
   })
 
   return { prepareCreate, prepareRotate, recover }

@@ -207,9 +207,9 @@ export const make = Effect.fnUntraced(function* (
 
   const recover: Verbs["recover"] = (intent, options) =>
     Effect.suspend(() => {
-      const result = Validate.checkIntent(driver, intent)
+      const result = Validate.checkRecovery(driver, intent, options?.ref)
       // What is no intent of ours may hold anything: it is not shown.
-      const handle = Result.isSuccess(result) ? result.success.handle : undefined
+      const handle = Result.isSuccess(result) ? result.success.intent.handle : undefined
       return telemetry.observe("recover", handle, () =>
         Effect.flatMap(checked("recover", handle, result), (found) =>
           recoveries.recover(found, options?.sent !== false)

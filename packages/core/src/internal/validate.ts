@@ -206,15 +206,28 @@ export const checkSnapshot = (
     return issues.length > 0 ? refuse(issues) : Result.succeed(snapshot)
   })
 
-/** An intent of this provider and account; where a mint is given, one that was made for just that. */
+/** Whether handles are made as they were by then, as far as an intent shows it. */
+const makesSameHandles = (driver: ApiKeyDriver, { marker, markerHandle }: MintIntent): boolean =>
+  markerHandle === undefined || driver.handle(marker) === markerHandle
+
+/**
+ * An intent of this provider and account; where a mint is given, one that was made for just that. `rehashed` allows for handles
+ * that are made otherwise since.
+ */
 export const checkIntent = (
   driver: ApiKeyDriver,
   intent: unknown,
-  mint?: { readonly verb: "create" | "rotate"; readonly handle?: string }
+  {
+    mint,
+    rehashed = false
+  }: {
+    readonly mint?: { readonly verb: "create" | "rotate"; readonly handle?: string }
+    readonly rehashed?: boolean
+  } = {}
 ): Result.Result<MintIntent, InvalidRequest> =>
   guarded(() => {
     if (!(intent instanceof MintIntent)) return refuse([{ path: ["intent"], message: decodeFirst("MintIntent") }])
-    const { handle, identity, marker, markerHandle, verb } = intent
+    const { handle, identity, marker, verb } = intent
     const inPlace = verb === "rotate" && driver.rotation !== undefined && "inPlace" in driver.rotation
     const issues: Array<Issue> = [...foreign(driver, "intent", intent)]
     const expectField = (holds: boolean, field: string, message: string) => {
@@ -222,8 +235,8 @@ export const checkIntent = (
     }
     expectField(markerOf(marker) === marker, "marker", "is none that `prepare` makes")
     expectField(inPlace === (identity !== undefined), "identity", "is not as this vendor's `prepare` gives it")
-    const sameHandles = markerHandle === undefined || driver.handle(marker) === markerHandle
-    expectField(sameHandles, "markerHandle", "is another now: give the layer what it made its handles with by then")
+    const howTo = "give `recover` the `ref` of the key, or the layer what it made its handles with by then"
+    expectField(rehashed || makesSameHandles(driver, intent), "markerHandle", `is another now: ${howTo}`)
     if (mint === undefined) {
       const holds = (verb === "rotate") === (handle !== undefined)
       expectField(holds, "handle", `is not as \`prepare\` gives it for ${verb}`)
@@ -232,6 +245,23 @@ export const checkIntent = (
       expectField(handle === mint.handle, "handle", "is that of another key: prepare an intent for this one")
     }
     return issues.length > 0 ? refuse(issues) : Result.succeed(intent)
+  })
+
+/** What a mint is looked for with: its intent, and the address of the key that it was to rotate in place, where that is known. */
+export const checkRecovery = (
+  driver: ApiKeyDriver,
+  intent: unknown,
+  ref: KeyRef | undefined
+): Result.Result<{ readonly intent: MintIntent; readonly address?: string }, InvalidRequest> =>
+  guarded(() => {
+    if (ref === undefined) return Result.map(checkIntent(driver, intent), (found) => ({ intent: found }))
+    return Result.flatMap(checkRef(driver, ref), (address) =>
+      Result.flatMap(checkIntent(driver, intent, { rehashed: true }), (found) =>
+        found.handle !== undefined && (!makesSameHandles(driver, found) || driver.handle(address) === found.handle)
+          ? Result.succeed({ intent: found, address })
+          : refuse([{ path: ["ref"], message: "is not that of the key which was to be rotated" }])
+      )
+    )
   })
 
 /** The layer's defaults, checked like a spec; every declared restriction must have one. */
