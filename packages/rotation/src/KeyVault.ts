@@ -54,7 +54,8 @@ export interface Adopted {
  */
 export interface Match {
   readonly id: SlotId
-  readonly role: "current" | "pending" | "previous"
+  /** `orphan`: a key that the slot does not use, and that is not off yet, as far as is known. */
+  readonly role: "current" | "pending" | "previous" | "orphan"
   readonly handle: string
 }
 
@@ -230,11 +231,6 @@ const maxName = 512
 /** Names are bound into seals and stand in keys of tables. */
 const isName = (name: unknown): boolean =>
   typeof name === "string" && name.length > 0 && name.length <= maxName && name.isWellFormed() && !/\p{Cc}/u.test(name)
-
-const roles = ["current", "pending", "previous"] as const
-
-const keyOf = (slot: Slot, role: (typeof roles)[number]): Option.Option<HeldKey> =>
-  role === "current" ? Option.some(slot.current) : slot[role]
 
 const sameAddress = (a: HeldKey, b: HeldKey): boolean => Redacted.value(a.ref.value) === Redacted.value(b.ref.value)
 
@@ -455,10 +451,8 @@ const make = Effect.fnUntraced(function* (
 })
 
 const matchesIn = (slot: Slot, leaked: Redacted.Redacted<string>): ReadonlyArray<Match> =>
-  roles.flatMap((role) =>
-    Option.toArray(keyOf(slot, role)).flatMap((key) =>
-      Redacted.value(Option.getOrElse(key.secret, () => key.ref.value)) === Redacted.value(leaked)
-        ? [{ id: { account: slot.account, slot: slot.slot }, role, handle: key.handle }]
-        : []
-    )
+  Document.leakable(slot).flatMap(({ handle, role, value }) =>
+    Redacted.value(value) === Redacted.value(leaked)
+      ? [{ id: { account: slot.account, slot: slot.slot }, role, handle }]
+      : []
   )

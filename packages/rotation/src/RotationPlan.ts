@@ -5,7 +5,7 @@
  */
 import type { ApiKeyService, Verb } from "@effect-api-keys/core/ApiKeyService"
 import * as Duration from "effect/Duration"
-import * as Steps from "./internal/steps.ts"
+import { order } from "./internal/steps/order.ts"
 import type { RotationRecord, Step, Strategy } from "./Slot.ts"
 
 /**
@@ -143,7 +143,7 @@ const withoutKey = (steps: ReadonlyArray<PlannedStep>, noReturn: Step, { takeove
  */
 export const make = (supports: Supports, options: PlanOptions): RotationPlan => {
   const strategy = strategyOf(supports, options.kind)
-  const steps = Steps.order(options.kind, strategy).map((step) => ({
+  const steps = order(options.kind, strategy).map((step) => ({
     step,
     calls: callsOf(step, strategy, options, supports),
     probes: probesOf(step, strategy, options)

@@ -10,6 +10,8 @@ import { Outcome, Problem, type RotationRecord, type Slot } from "../Slot.ts"
 import { VaultError } from "../VaultError.ts"
 import type { SlotId } from "../VaultStore.ts"
 import type { Accounts } from "./accounts.ts"
+import type * as Context from "./steps/context.ts"
+import { afterFailure, type StepEnd, wait } from "./steps/stepEnd.ts"
 import * as Steps from "./steps.ts"
 import { isEnded } from "./transitions.ts"
 
@@ -25,7 +27,7 @@ export const Advanced = Schema.Union([
 export type Advanced = typeof Advanced.Type
 
 /** What an attempt needs to know of the service's options; durations in milliseconds. */
-export interface Limits extends Steps.Limits {
+export interface Limits extends Context.Limits {
   /** After how long a step that does not get on is overdue. */
   readonly overdueAfter: number
 }
@@ -109,17 +111,14 @@ const attempt = Effect.fnUntraced(function* (
 
   const tryStep = Effect.scoped(
     Effect.matchEffect(accounts.open(rotation.step, id), {
-      onFailure: () => Effect.succeed<Steps.StepEnd>({ _tag: "Wait", problem: "UnknownAccount" }),
-      onSuccess: ({ keys, verify }) =>
-        Steps.make({ id, rotationId, vault, keys, verify, limits }).attempt(slot, rotation)
+      onFailure: () => Effect.succeed(wait("UnknownAccount")),
+      onSuccess: ({ keys, verify }) => Steps.attempt({ id, rotationId, vault, keys, verify, limits }, slot, rotation)
     })
   ).pipe(
     // An interruption that is not this fiber's own comes from a function that was given to us, and is a defect like others.
     Effect.catchCause((cause) => {
       const error = cause.reasons.find(Cause.isFailReason)?.error
-      return Effect.succeed<Steps.StepEnd>(
-        error === undefined ? { _tag: "Wait", problem: "Defect" } : Steps.afterFailure(error)
-      )
+      return Effect.succeed<StepEnd>(error === undefined ? wait("Defect") : afterFailure(error))
     })
   )
 

@@ -65,8 +65,28 @@ const optionally = <A, B, E>(
   run: (value: A) => Effect.Effect<B, E>
 ): Effect.Effect<B | undefined, E> => Option.match(option, { onNone: () => Effect.succeed(undefined), onSome: run })
 
-/** What a key is looked up by when it leaks: its secret, or its address where no more is known of it. */
-const leakable = (key: HeldKey): Redacted.Redacted<string> => Option.getOrElse(key.secret, () => key.ref.value)
+/** Every key of a slot by what it is looked up by when it leaks: its secret, or its address where no more is known of it. */
+export const leakable = (
+  slot: Slot
+): ReadonlyArray<{
+  readonly role: "current" | "pending" | "previous" | "orphan"
+  readonly handle: string
+  readonly value: Redacted.Redacted<string>
+}> => {
+  const held = (role: "current" | "pending" | "previous", { handle, ref, secret }: HeldKey) => ({
+    role,
+    handle,
+    value: Option.getOrElse(secret, () => ref.value)
+  })
+  return [
+    held("current", slot.current),
+    ...Option.toArray(slot.pending).map((key) => held("pending", key)),
+    ...Option.toArray(slot.previous).map((key) => held("previous", key)),
+    ...slot.orphans.flatMap(({ handle, ref }) =>
+      Option.toArray(ref).map(({ value }) => ({ role: "orphan" as const, handle, value }))
+    )
+  ]
+}
 
 export const encode = Effect.fnUntraced(function* (
   sealer: Sealer,
@@ -114,13 +134,12 @@ export const encode = Effect.fnUntraced(function* (
     }),
     broken
   )
-  const held = [slot.current, ...Option.toArray(slot.pending), ...Option.toArray(slot.previous)]
   return {
     account: slot.account,
     slot: slot.slot,
     version,
     document,
-    fingerprints: yield* Effect.forEach(held, (key) => sealer.fingerprint(leakable(key))),
+    fingerprints: yield* Effect.forEach(leakable(slot), ({ value }) => sealer.fingerprint(value)),
     open: isOpen(slot)
   }
 })

@@ -24,7 +24,7 @@ import * as Attention from "./attention.ts"
 import * as Failure from "./failure.ts"
 import * as Options from "./options.ts"
 import * as Scheduler from "./schedule.ts"
-import * as Steps from "./steps.ts"
+import { order } from "./steps/order.ts"
 import { isEnded, isHeld } from "./transitions.ts"
 import * as Watch from "./watch.ts"
 import * as Workflow from "./workflow.ts"
@@ -34,7 +34,7 @@ const progressOf = (slot: Slot, rotation: RotationRecord): Progress => {
   return {
     ...rest,
     slotId: { account: slot.account, slot: slot.slot },
-    steps: Steps.order(rotation.kind, rotation.strategy),
+    steps: order(rotation.kind, rotation.strategy),
     handle: slot.current.handle
   }
 }
@@ -125,7 +125,7 @@ export const make = Effect.fnUntraced(function* <R>(
       return yield* Failure.make(operation, "WrongAccount", id, detail)
     }
     const strategy = RotationPlan.strategyOf(keys.supports, kind)
-    const [step = "mint"] = Steps.order(kind, strategy)
+    const [step = "mint"] = order(kind, strategy)
     const begin = vault.begin(id, { ...asked, kind, strategy, step, ...(leaked === undefined ? {} : { leaked }) })
     // What is written down is executed, also where the caller does not wait for it.
     return yield* Effect.uninterruptibleMask((restore) =>

@@ -89,6 +89,9 @@ export const claim = (id: string): Transition => inMint(id, (slot) => done({ ...
 export const intend = (id: string, epoch: number, intent: MintIntent): Transition =>
   inMint(id, (slot, rotation, now) => {
     if (slot.epoch !== epoch) return refused("Fenced")
+    // It was announced, and who did so did not hear of it.
+    if (slot.intents.some((record) => record.intent.marker === intent.marker && record.epoch === epoch))
+      return done(slot)
     const others = slot.intents.filter((record) => record.intent.marker !== intent.marker)
     return done({
       ...slot,
@@ -288,7 +291,11 @@ export const end =
 
 /** The consumer has the new key. */
 export const acknowledge = (id: string): Transition =>
-  inRotation(id, (slot, rotation) => done({ ...slot, rotation: Option.some({ ...rotation, acknowledged: true }) }))
+  inRotation(id, (slot, rotation) =>
+    rotation.promotedAt === undefined
+      ? refused("Fenced")
+      : done({ ...slot, rotation: Option.some({ ...rotation, acknowledged: true }) })
+  )
 
 /** Counts an execution of the workflow, where an earlier one was lost. */
 export const rerun = (id: string, run: number): Transition =>

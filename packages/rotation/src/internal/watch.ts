@@ -10,13 +10,14 @@ import type { RotationRecord, Slot } from "../Slot.ts"
 import type { VaultError } from "../VaultError.ts"
 import type { SlotId } from "../VaultStore.ts"
 import type { Accounts } from "./accounts.ts"
+import type { Limits } from "./steps/context.ts"
 import * as Steps from "./steps.ts"
 import { isEnded } from "./transitions.ts"
 
 export interface Setting {
   readonly vault: KeyVault["Service"]
   readonly accounts: Accounts
-  readonly limits: Steps.Limits
+  readonly limits: Limits
   /** How often to look. */
   readonly every: Duration.Duration
   /** Sees to it that someone goes on with the rotation of a slot. */
@@ -45,12 +46,7 @@ export const run = ({ accounts, every, limits, resume, vault }: Setting): Effect
     Effect.scoped(
       Effect.flatMap(accounts.open("sweep", slot), ({ keys, verify }) => {
         const id = { account: slot.account, slot: slot.slot }
-        const owned = keys.provider === slot.provider && keys.account === slot.providerAccount
-        return owned
-          ? Effect.asVoid(
-              Steps.make({ id, rotationId: rotation.id, vault, keys, verify, limits }).sweep(slot, rotation)
-            )
-          : Effect.void
+        return Steps.attempt({ id, rotationId: rotation.id, vault, keys, verify, limits }, slot, rotation, "sweep")
       })
     )
 
