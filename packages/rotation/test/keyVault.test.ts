@@ -340,6 +340,39 @@ describe("reseal", () => {
   )
 })
 
+describe("what is said twice, because nobody heard that it was done,", () => {
+  it.effect("is written once: an intent", () =>
+    Effect.gen(function* () {
+      const { vault } = yield* withKey()
+      yield* vault.begin(id, begun("r1"))
+      const mints = (slot: Slot) => Option.getOrThrow(slot.rotation).mints
+      const { epoch } = yield* vault.claim(id, "r1")
+      assert.strictEqual(mints(yield* vault.intend(id, "r1", epoch, intentOf("m1"))), 1)
+      const twice = yield* vault.intend(id, "r1", epoch, intentOf("m1"))
+      assert.deepStrictEqual([mints(twice), twice.intents.length], [1, 1])
+      // In a later epoch it is sent again.
+      const later = yield* vault.claim(id, "r1")
+      const again = yield* vault.intend(id, "r1", later.epoch, intentOf("m1"))
+      assert.deepStrictEqual([mints(again), again.intents.length], [2, 1])
+    })
+  )
+})
+
+describe("an acknowledgement", () => {
+  it.effect("is refused while there is no new key to have", () =>
+    Effect.gen(function* () {
+      const { vault } = yield* withKey()
+      yield* vault.begin(id, begun("r1"))
+      assert.strictEqual((yield* Effect.flip(vault.acknowledge(id, "r1"))).problem, "Fenced")
+      const { epoch } = yield* vault.claim(id, "r1")
+      yield* vault.intend(id, "r1", epoch, intentOf("m1"))
+      yield* vault.put(id, "r1", epoch, issued("new"), "m1")
+      yield* vault.promote(id, "r1", epoch)
+      assert.isTrue(Option.getOrThrow((yield* vault.acknowledge(id, "r1")).rotation).acknowledged)
+    })
+  )
+})
+
 describe("match", () => {
   it.effect("finds every slot and role that holds the string, and no other", () =>
     Effect.gen(function* () {
@@ -364,6 +397,17 @@ describe("match", () => {
         [second.slot, "current"],
         [id.slot, "previous"]
       ])
+      const { handle, ref } = issued("new")
+      const orphan: Orphan = {
+        handle,
+        ref: Option.some(ref),
+        inert: false,
+        origin: "unclaimed",
+        rotationId: "r1",
+        foundAt: 0
+      }
+      yield* vault.addOrphan({ account: "main", slot: "bare" }, orphan)
+      assert.deepStrictEqual(yield* found(Redacted.value(ref.value)), [["bare", "orphan"]])
       yield* vault.dropPrevious(id, "r1")
       assert.deepStrictEqual(yield* found("secret of first"), [[second.slot, "current"]])
       assert.deepStrictEqual(yield* found("bare"), [["bare", "current"]])

@@ -1,5 +1,7 @@
 import { describe, it } from "@effect/vitest"
-import { everywhere, isMintDone } from "./support/everywhere.ts"
+import * as Effect from "effect/Effect"
+import { everywhere, isMintDone, once } from "./support/everywhere.ts"
+import { assertSettled } from "./support/simulate.ts"
 import { kinds, names } from "./support/vendors.ts"
 
 for (const name of names) {
@@ -40,3 +42,38 @@ for (const name of names) {
     })
   }
 }
+
+describe("F2: jetemail, whose handles are hashed with the manager's credential", () => {
+  for (const kind of kinds) {
+    for (const lost of ["stop", "lateStop"] as const) {
+      it.effect(
+        `${kind}: the reply of the mint is lost (${lost}), and the next process has another credential: the token is found by the key itself`,
+        () =>
+          Effect.gen(function* () {
+            let arrived = 0
+            const result = yield* once("jetemail", (world) => ({
+              kind,
+              options: { lateArrival: "10 minutes", watch: "1 minute" },
+              handleKeyOf: (process) => `api_test_credential_${process}`,
+              happen: ({ boundary, process }) =>
+                process === 0 &&
+                boundary.at === "request" &&
+                boundary.when === (lost === "stop" ? "committed" : "before") &&
+                world.isMint(boundary.request)
+                  ? lost
+                  : undefined,
+              // It arrives after the next process has looked for it, and before it has sent it again.
+              arrive: ({ boundary, process }) =>
+                process === 1 &&
+                boundary.at === "request" &&
+                boundary.when === "before" &&
+                world.isMint(boundary.request) &&
+                ++arrived === 1,
+              lasting: "15 minutes"
+            }))
+            assertSettled(result, result.world)
+          })
+      )
+    }
+  }
+})

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { KeyRef, MintIntent } from "@effect-api-keys/core"
+import { ApiKeyError, KeyRef, MintIntent, ProviderUnavailable } from "@effect-api-keys/core"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
@@ -579,6 +579,33 @@ describe("revokeAndReplace", () => {
     })
   )
 
+  it.effect("of an orphan shuts that off, and leaves the slot's own key as it is", () =>
+    Effect.gen(function* () {
+      for (const origin of ["unclaimed", "unretired"] as const) {
+        const { rotation, vault, world } = yield* adopted("smtp2go", unwatched)
+        const address = yield* world.people.add("an orphan")
+        const ref = new KeyRef({ provider: "smtp2go", account: "main", value: Redacted.make(address) })
+        const orphan = {
+          handle: "an-orphan",
+          ref: Option.some(ref),
+          inert: false,
+          origin,
+          rotationId: "r0",
+          foundAt: 0
+        }
+        yield* vault.addOrphan(id, orphan)
+        yield* rotation.revokeAndReplace(ref.value, { rotationId: "incident" })
+        const isAlive = Effect.map(world.keys, (keys) => keys.find((key) => key.address === address)?.alive ?? false)
+        assert.isFalse(yield* isAlive)
+        yield* until(hasEnded(rotation))
+        const slot = yield* vault.read(id)
+        assert.deepInclude(Option.getOrThrow(slot.rotation), { outcome: "contained", mints: 0 })
+        assert.deepStrictEqual(slot.orphans, [])
+        assert.strictEqual(yield* aliveIn(world), 1)
+      }
+    })
+  )
+
   it.effect("takes a rotation over, cuts its overlap short, and shuts every key of the slot off", () =>
     Effect.gen(function* () {
       const { rotation, vault, world } = yield* adopted("smtp2go")
@@ -1033,6 +1060,50 @@ describe("options", () => {
         }
       }
       assert.deepStrictEqual(yield* rowsOf(store), before)
+    })
+  )
+})
+
+describe("the sweep", () => {
+  it.effect("removes what it can, though one orphan stays", () =>
+    Effect.gen(function* () {
+      let staying: string | undefined
+      const { rotation, vault, world } = yield* adopted("smtp2go", unwatched, {
+        account: (account) =>
+          mapKeys(account, (keys) => ({
+            ...keys,
+            delete: (ref) =>
+              Redacted.value(ref.value) === staying
+                ? Effect.fail(
+                    new ApiKeyError({
+                      provider: "smtp2go",
+                      operation: "delete",
+                      reason: new ProviderUnavailable({ problem: "status", sent: true })
+                    })
+                  )
+                : keys.delete(ref)
+          }))
+      })
+      const addresses = [
+        yield* world.people.add("an orphan that stays"),
+        yield* world.people.add("an orphan that goes")
+      ]
+      staying = addresses[0]
+      for (const [index, address] of addresses.entries()) {
+        const ref = new KeyRef({ provider: "smtp2go", account: "main", value: Redacted.make(address) })
+        const orphan = { ref: Option.some(ref), inert: false, origin: "lost", rotationId: "r0", foundAt: 0 } as const
+        yield* vault.addOrphan(id, { ...orphan, handle: `orphan-${index}` })
+      }
+      yield* rotation.start(id, { rotationId: "r1", overlap: "1 second" })
+      yield* until(isIn(rotation, "sweep"))
+      assert.deepStrictEqual(
+        (yield* vault.read(id)).orphans.map(({ handle }) => handle),
+        ["orphan-0"]
+      )
+      assert.strictEqual((yield* stepOf(rotation))?.problem, "ProviderUnavailable")
+      staying = undefined
+      yield* until(hasEnded(rotation))
+      assert.deepStrictEqual((yield* vault.read(id)).orphans, [])
     })
   )
 })

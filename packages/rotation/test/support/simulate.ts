@@ -76,6 +76,8 @@ export interface Simulation {
   /** What the account is called, and whose layer it has, where that is not the slot's. */
   readonly label?: string
   readonly labelOf?: (process: number) => string
+  /** What a process hashes handles with. */
+  readonly handleKeyOf?: (process: number) => string
   readonly elsewhere?: World
   readonly options?: Partial<RotationOptions>
   readonly start?: StartOptions
@@ -453,7 +455,8 @@ export const simulate = Effect.fnUntraced(function* (simulation: Simulation): Ef
     const process = new Process(observe, firstList)
     const account = (simulation.elsewhere ?? world).account(
       process.httpClient(world.client),
-      simulation.labelOf?.(index) ?? simulation.label
+      simulation.labelOf?.(index) ?? simulation.label,
+      simulation.handleKeyOf?.(index)
     )
     const truth = account.verify
     const verify: RotationOptions["accounts"] = (name) =>

@@ -48,8 +48,11 @@ export interface World {
   /** The reply that the vendor would give to a program that asks for its list now. */
   readonly listing: Effect.Effect<string>
   readonly client: HttpClient.HttpClient
-  /** The vendor's layer, and a probe that tells the truth; `label` is the account's name in every ref. */
-  readonly account: (client: HttpClient.HttpClient, label?: string) => Account
+  /**
+   * The vendor's layer, and a probe that tells the truth; `label` is the account's name in every ref. Where handles are hashed,
+   * `handleKey` is what with.
+   */
+  readonly account: (client: HttpClient.HttpClient, label?: string, handleKey?: string) => Account
   /** A key that is there before the test begins. */
   readonly first: Effect.Effect<{ readonly ref: KeyRef; readonly secret: Redacted.Redacted<string> }>
   readonly isMint: (request: HttpClientRequest.HttpClientRequest) => boolean
@@ -134,9 +137,10 @@ export const jetemail: Effect.Effect<World> = Effect.gen(function* () {
     )
   const change = (body: { readonly api_token: string }) =>
     Effect.asVoid(Effect.exit(ask(HttpClientRequest.patch(root), body)))
-  const account: World["account"] = (http, label = "main") => ({
+  const account: World["account"] = (http, label = "main", handleKey = "api_test_handle_key") => ({
     keys: JetEmail.layer({
       ...common,
+      handleKey: Redacted.make(handleKey),
       apiKey: sandbox.credential,
       account: label,
       defaults: { domains: "any", ips: "any", quota: "unlimited" }

@@ -14,8 +14,11 @@ export const contain = (context: Context): Attempt => {
   const shutOff = ({ ref }: Pick<HeldKey, "ref">) =>
     Effect.catchIf(Effect.asVoid(keys.revoke(ref)), isNotFound, () => Effect.void)
 
-  const shutOffOrphan = ({ ref }: Orphan) =>
-    Option.match(ref, { onNone: () => Effect.void, onSome: (found) => shutOff({ ref: found }) })
+  const shutOffOrphan = Effect.fnUntraced(function* ({ handle, origin, ref }: Orphan) {
+    if (Option.isSome(ref)) yield* shutOff({ ref: ref.value })
+    // Whether it was to stay was for a person to say; others are removed by the sweep.
+    if (origin === "unretired") yield* vault.closeOrphan(id, handle)
+  })
 
   return Effect.fnUntraced(function* (slot, rotation) {
     const { leaked } = rotation
