@@ -62,6 +62,10 @@ const tasksOf = ({ intents, orphans, reasons, rotation, slot }: Attention): Read
     overdue: Option.toArray(rotation).map(
       ({ problem, step }) => `${step} is overdue: ${problem ?? "nobody goes on with it"}`
     ),
+    stopped: Option.toArray(rotation).map(
+      ({ outcome, problem }) =>
+        `${outcome} (${problem ?? "nothing was said"}): rotate again, or adopt the key that is right`
+    ),
     unreadable: ["it cannot be opened: is the sealing key there that it was written with?"]
   }
   return reasons.flatMap((reason) => tasks[reason]).map((task) => `${slot}: ${task}`)

@@ -17,10 +17,12 @@ import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as Document from "./internal/document.ts"
+import * as Names from "./internal/names.ts"
 import * as Seal from "./internal/seal.ts"
 import * as Transitions from "./internal/transitions.ts"
 import {
   type HeldKey,
+  type IntentRecord,
   isOpen,
   type NewKey,
   type Orphan,
@@ -30,7 +32,7 @@ import {
   type Step
 } from "./Slot.ts"
 import { VaultError, type VaultProblem } from "./VaultError.ts"
-import { type SlotFilter, type SlotId, type StoredSlot, VaultStore } from "./VaultStore.ts"
+import { isStorable, type SlotFilter, type SlotId, type StoredSlot, storableNames, VaultStore } from "./VaultStore.ts"
 
 /**
  * What a key is taken in with that exists already.
@@ -78,9 +80,11 @@ export class KeyVault extends Context.Service<
     readonly read: (id: SlotId) => Effect.Effect<Slot, VaultError>
     /**
      * Takes in a key that exists already, in a slot of its own; `Taken` where the slot holds another key, or another secret of
-     * this one. A secret is added to a key that was taken in without. `replace` puts the key in the place of another, which
-     * someone has rotated or deleted at the vendor: not while a rotation is under way (`InProgress`), and only a key of the same
-     * account (`Taken`).
+     * this one, and where another slot holds this key: the rotation of one would shut off the key of the other. A secret is
+     * added to a key that was taken in without.
+     *
+     * `replace` puts the key in the place of another, which someone has rotated or deleted at the vendor, or the right secret in
+     * the place of a wrong one: not while a rotation is under way (`InProgress`), and only a key of the same account (`Taken`).
      */
     readonly adopt: (
       id: SlotId,
@@ -96,13 +100,15 @@ export class KeyVault extends Context.Service<
     readonly scan: (filter?: SlotFilter) => Stream.Stream<Result.Result<Slot, VaultError>, VaultError>
     /**
      * The slots that hold this string, which may have leaked, as the secret of a key, or as the address of one that was taken in
-     * without. A slot that cannot be read is left out, with a warning in the log, where others hold it too.
+     * without. They are found by their hashes, and a slot that cannot be read is left out then, with a warning in the log. Where
+     * no hash leads to the string, every slot is opened and looked at: none holds it where nothing is given, and where one cannot
+     * be read, which may hold it, it fails with `Unreadable` and names it.
      */
     readonly match: (leaked: Redacted.Redacted<string>) => Effect.Effect<ReadonlyArray<Match>, VaultError>
     /**
-     * Seals again, with the current sealing key, every slot that is sealed with another; gives how many it was. May be cut off
-     * and run again. A slot that cannot be read is left as it is, and when all others are done it fails with `Unreadable`, and
-     * names it: its sealing key is still needed.
+     * Seals again, with the current sealing key, every slot that is sealed with another, or is not found by its hashes under it;
+     * gives how many it was. May be cut off and run again. Every slot is opened. One that cannot be read is left as it is, and
+     * when all others are done it fails with `Unreadable`, and names it: its sealing key is still needed.
      */
     readonly reseal: Effect.Effect<number, VaultError>
 
@@ -119,8 +125,15 @@ export class KeyVault extends Context.Service<
     ) => Effect.Effect<Slot, VaultError>
     /** Takes an intent out of the ledger: nothing can come of it any more. */
     readonly closeIntent: (id: SlotId, marker: string) => Effect.Effect<Slot, VaultError>
-    /** Takes an intent out of the ledger whose mint was not sent, for certain. */
-    readonly unsent: (id: SlotId, rotationId: string, marker: string) => Effect.Effect<Slot, VaultError>
+    /** Takes an intent out of the ledger whose mint was not sent, for certain; one that was sent `before` is as it was then. */
+    readonly unsent: (
+      id: SlotId,
+      rotationId: string,
+      marker: string,
+      before?: IntentRecord
+    ) => Effect.Effect<Slot, VaultError>
+    /** Takes an intent out of the ledger on a person's word; whoever may still be minting with it is fenced. */
+    readonly settleIntent: (id: SlotId, marker: string) => Effect.Effect<Slot, VaultError>
     /** Takes in a new key as pending; `Fenced` from whoever does not hold the latest epoch. */
     readonly put: (
       id: SlotId,
@@ -156,6 +169,8 @@ export class KeyVault extends Context.Service<
     readonly acknowledge: (id: SlotId, rotationId: string) => Effect.Effect<Slot, VaultError>
     /** Counts an execution of the workflow, where an earlier one was lost. */
     readonly rerun: (id: SlotId, rotationId: string, run: number) => Effect.Effect<Slot, VaultError>
+    /** Ends a rotation where it is, on a person's word; its pending and previous keys go into the ledger. */
+    readonly cancel: (id: SlotId, rotationId: string) => Effect.Effect<Slot, VaultError>
     /** Ends a rotation. */
     readonly end: (
       id: SlotId,
@@ -226,11 +241,18 @@ const pauseAfter = (race: number): Effect.Effect<void> =>
     ? Effect.void
     : Effect.flatMap(Random.next, (share) => Effect.sleep(Duration.millis(share * Math.min(1000, 5 * 2 ** race))))
 
-const maxName = 512
+/** Why no slot can have this name; nothing where one can. */
+const flawOfId = ({ account, slot }: SlotId): string | undefined => {
+  if (!Names.isName(account) || !Names.isName(slot)) return `account and slot ${Names.rule}`
+  return isStorable({ account, slot }) ? undefined : storableNames
+}
 
-/** Names are bound into seals and stand in keys of tables. */
-const isName = (name: unknown): boolean =>
-  typeof name === "string" && name.length > 0 && name.length <= maxName && name.isWellFormed() && !/\p{Cc}/u.test(name)
+/** What a key lacks that is to be taken in. Something was left out by mistake: an empty text is no secret. */
+const flawOfKey = ({ handle, ref, secret }: Adopted): string | undefined => {
+  if (handle === "") return "the handle is empty"
+  if (Redacted.value(ref.value) === "") return "the key's address is empty"
+  return secret !== undefined && Redacted.value(secret) === "" ? "the secret is empty" : undefined
+}
 
 const sameAddress = (a: HeldKey, b: HeldKey): boolean => Redacted.value(a.ref.value) === Redacted.value(b.ref.value)
 
@@ -258,10 +280,8 @@ const make = Effect.fnUntraced(function* (
     operation: string,
     id: SlotId
   ): Effect.fn.Return<Option.Option<StoredSlot>, VaultError> {
-    if (!isName(id.account) || !isName(id.slot)) {
-      const detail = `account and slot must be 1 to ${maxName} characters, without control characters`
-      return yield* failure(operation, "Invalid", undefined, detail)
-    }
+    const flaw = flawOfId(id)
+    if (flaw !== undefined) return yield* failure(operation, "Invalid", undefined, flaw)
     return yield* during(operation, id)(Effect.retry(store.read(id), retries))
   })
 
@@ -326,7 +346,24 @@ const make = Effect.fnUntraced(function* (
     return yield* failure(operation, "Unavailable", id, "it changed with every attempt to write it")
   })
 
+  /** Refuses a key that another slot holds, or is about to shut off. Of two that take it in at once, neither may see the other. */
+  const refuseElsewhere = Effect.fnUntraced(function* (id: SlotId, ref: KeyRef) {
+    const hashes = yield* Document.addressFingerprints(sealer, ref)
+    const ids = yield* during("adopt", id)(Effect.retry(store.find(hashes), retries))
+    for (const other of ids.filter(({ account, slot }) => account !== id.account || slot !== id.slot)) {
+      const row = yield* readRow("adopt", other)
+      if (Option.isNone(row)) continue
+      // One that cannot be read may be read by others, of a later version, and its rotation would go on.
+      const role = Document.roleOf(yield* during("adopt", other)(Document.decode(sealer, row.value)), ref)
+      if (role === undefined) continue
+      const what = role === "orphan" ? "is to shut this key off" : `holds this key, as its ${role} one`
+      return yield* failure("adopt", "Taken", id, `the slot ${other.account}/${other.slot} ${what}`)
+    }
+  })
+
   const adopt: KeyVault["Service"]["adopt"] = Effect.fnUntraced(function* (id, key, { replace = false } = {}) {
+    const flaw = flawOfKey(key)
+    if (flaw !== undefined) return yield* failure("adopt", "Invalid", flawOfId(id) === undefined ? id : undefined, flaw)
     const { account: providerAccount, provider } = key.ref
     const current: HeldKey = {
       ref: key.ref,
@@ -349,17 +386,17 @@ const make = Effect.fnUntraced(function* (
       orphans: []
     }
     const row = yield* readRow("adopt", id)
-    if (Option.isNone(row) && (yield* writeSlot("adopt", fresh, 1))) return fresh
+    const isNew = Option.isNone(row)
+    const holds = isNew
+      ? false
+      : sameAddress((yield* during("adopt", id)(Document.decode(sealer, row.value))).current, current)
+    if (isNew || (replace && !holds)) yield* refuseElsewhere(id, key.ref)
+    if (isNew && (yield* writeSlot("adopt", fresh, 1))) return fresh
     const putInPlace = Transitions.replaceCurrent(current)
     return yield* modify("adopt", id, (slot, now) => {
       const known = slot.provider === provider && slot.providerAccount === providerAccount
       if (!known || !sameAddress(slot.current, current)) return replace ? putInPlace(slot, now) : Result.fail("Taken")
-      if (Option.isNone(current.secret)) return Result.succeed(slot)
-      if (Option.isNone(slot.current.secret)) {
-        return Result.succeed({ ...slot, current: { ...slot.current, secret: current.secret } })
-      }
-      const same = Redacted.value(slot.current.secret.value) === Redacted.value(current.secret.value)
-      return same ? Result.succeed(slot) : Result.fail("Taken")
+      return withSecret(slot, current, replace)
     })
   })
 
@@ -369,22 +406,50 @@ const make = Effect.fnUntraced(function* (
     const ids = yield* during("match")(Effect.retry(Effect.flatMap(sealer.fingerprints(leaked), store.find), retries))
     const read = yield* Effect.forEach(ids, (id) => Effect.result(readSlot("match", id)))
     const found = read.flatMap((slot) => (Result.isSuccess(slot) ? matchesIn(slot.success.slot, leaked) : []))
-    for (const slot of read) {
-      if (Result.isSuccess(slot)) continue
-      const { failure: error } = slot
-      if (found.length === 0 || error.problem !== "Unreadable") return yield* error
-      yield* Effect.logWarning("a slot of the vault that may hold a leaked key cannot be read", {
-        account: error.account,
-        slot: error.slot
-      })
+    const failures = read.flatMap((slot) => (Result.isFailure(slot) ? [slot.failure] : []))
+    for (const error of failures) if (error.problem !== "Unreadable") return yield* error
+    if (found.length === 0) return yield* matchEverywhere(leaked)
+    yield* Effect.forEach(failures, warnUnread, { discard: true })
+    return found
+  })
+
+  /**
+   * Looks for a leaked string in every slot. Hashes are made under the keys that are given, and a slot that was sealed with another
+   * has none of these: that it was not found says nothing.
+   */
+  const matchEverywhere = Effect.fnUntraced(function* (
+    leaked: Redacted.Redacted<string>
+  ): Effect.fn.Return<ReadonlyArray<Match>, VaultError> {
+    const look = Effect.suspend(() => {
+      const found: Array<Match> = []
+      const unread: Array<VaultError> = []
+      return Effect.as(
+        Stream.runForEach(scan(), (slot) =>
+          Effect.sync(() => {
+            if (Result.isFailure(slot)) unread.push(slot.failure)
+            else found.push(...matchesIn(slot.success, leaked))
+          })
+        ),
+        { found, unread }
+      )
+    })
+    const { found, unread } = yield* during("match")(Effect.retry(look, retries))
+    const [first] = unread
+    if (first !== undefined && found.length === 0) {
+      const others = unread.length === 1 ? "" : `, and so may ${unread.length - 1} more that cannot be read`
+      const detail = `it may hold the string${others}: ${first.detail ?? "it cannot be read"}`
+      return yield* failure("match", "Unreadable", named(first), detail)
     }
+    yield* Effect.forEach(unread, warnUnread, { discard: true })
     return found
   })
 
   const scan: KeyVault["Service"]["scan"] = (filter = {}) =>
-    Stream.mapEffect(store.list(filter), (row) =>
-      Effect.result(during("scan", row)(Document.decode(sealer, row)))
-    ).pipe(Stream.filter((found) => filter.open !== true || Result.isFailure(found) || isOpen(found.success)))
+    filter.account !== undefined && !Names.isName(filter.account)
+      ? Stream.fail(failure("scan", "Invalid", undefined, `account ${Names.rule}`))
+      : Stream.mapEffect(store.list(filter), (row) =>
+          Effect.result(during("scan", row)(Document.decode(sealer, row)))
+        ).pipe(Stream.filter((found) => filter.open !== true || Result.isFailure(found) || isOpen(found.success)))
 
   const slots: KeyVault["Service"]["slots"] = (filter) =>
     Stream.suspend(() => {
@@ -400,20 +465,18 @@ const make = Effect.fnUntraced(function* (
 
   const reseal = Effect.suspend(() => {
     let unreadable: VaultError | undefined
-    const sealAgain = (row: StoredSlot) =>
-      Effect.catchIf(
-        Effect.as(
-          modify("reseal", row, (slot) => Result.succeed({ ...slot })),
-          true
-        ),
-        VaultError.is("Unreadable"),
-        (error) => {
-          unreadable ??= error
-          return Effect.succeed(false)
-        }
-      )
+    const sealAgain = Effect.fnUntraced(
+      function* (row: StoredSlot) {
+        const done = yield* during("reseal", row)(Document.isUpToDate(sealer, options.sealingKeys.current, row))
+        if (!done) yield* modify("reseal", row, (slot) => Result.succeed({ ...slot }))
+        return !done
+      },
+      Effect.catchIf(VaultError.is("Unreadable"), (error) => {
+        unreadable ??= error
+        return Effect.succeed(false)
+      })
+    )
     return store.list({}).pipe(
-      Stream.filter(({ document }) => Document.isSealedOtherwise(document, options.sealingKeys.current)),
       Stream.mapEffect(sealAgain),
       Stream.filter((sealed) => sealed),
       Stream.runCount,
@@ -432,7 +495,8 @@ const make = Effect.fnUntraced(function* (
     claim: (id, rotationId) => modify("claim", id, Transitions.claim(rotationId)),
     intend: (id, rotationId, epoch, intent) => modify("intend", id, Transitions.intend(rotationId, epoch, intent)),
     closeIntent: (id, marker) => modify("closeIntent", id, Transitions.closeIntent(marker)),
-    unsent: (id, rotationId, marker) => modify("unsent", id, Transitions.unsent(rotationId, marker)),
+    unsent: (id, rotationId, marker, before) => modify("unsent", id, Transitions.unsent(rotationId, marker, before)),
+    settleIntent: (id, marker) => modify("settleIntent", id, Transitions.settleIntent(marker)),
     put: (id, rotationId, epoch, key, marker) => modify("put", id, Transitions.put(rotationId, epoch, key, marker)),
     discardPending: (id, rotationId, orphan) =>
       modify("discardPending", id, Transitions.discardPending(rotationId, orphan)),
@@ -446,6 +510,7 @@ const make = Effect.fnUntraced(function* (
     advance: (id, rotationId, from, to) => modify("advance", id, Transitions.advance(rotationId, from, to)),
     acknowledge: (id, rotationId) => modify("acknowledge", id, Transitions.acknowledge(rotationId)),
     rerun: (id, rotationId, run) => modify("rerun", id, Transitions.rerun(rotationId, run)),
+    cancel: (id, rotationId) => modify("cancel", id, Transitions.cancel(rotationId)),
     end: (id, rotationId, outcome, problem) => modify("end", id, Transitions.end(rotationId, outcome, problem))
   }
 })
@@ -456,3 +521,22 @@ const matchesIn = (slot: Slot, leaked: Redacted.Redacted<string>): ReadonlyArray
       ? [{ id: { account: slot.account, slot: slot.slot }, role, handle }]
       : []
   )
+
+/** The slot that an error names, where it names one. */
+const named = ({ account, slot }: VaultError): SlotId | undefined =>
+  account === undefined || slot === undefined ? undefined : { account, slot }
+
+const warnUnread = ({ account, slot }: VaultError): Effect.Effect<void> =>
+  Effect.logWarning("a slot of the vault that may hold a leaked key cannot be read", { account, slot })
+
+/** The slot's current key, with the secret that it is given now. */
+const withSecret = (slot: Slot, { secret, storedAt }: HeldKey, replace: boolean): Result.Result<Slot, VaultProblem> => {
+  if (Option.isNone(secret)) return Result.succeed(slot)
+  if (Option.isNone(slot.current.secret)) return Result.succeed({ ...slot, current: { ...slot.current, secret } })
+  if (Redacted.value(slot.current.secret.value) === Redacted.value(secret.value)) return Result.succeed(slot)
+  if (!replace) return Result.fail("Taken")
+  const isUnderWay = Option.exists(slot.rotation, (rotation) => !Transitions.isEnded(rotation))
+  return isUnderWay || Option.isSome(slot.pending)
+    ? Result.fail("InProgress")
+    : Result.succeed({ ...slot, current: { ...slot.current, secret, storedAt } })
+}

@@ -102,7 +102,10 @@ export interface RotationOptions<R = never> {
  * @category models
  */
 export interface StartOptions {
-  /** Names the rotation; starting it again under the name of the slot's last one changes nothing. A random one unless given. */
+  /**
+   * Names the rotation. Under the name of the slot's last one, asked for in the same way, nothing is changed; it is `Taken` for
+   * anything else. A random one unless given.
+   */
   readonly rotationId?: string | undefined
   /** How long the old key is left alive; at a vendor that rotates in place it is dead at once. */
   readonly overlap?: Duration.Input | undefined
@@ -135,13 +138,15 @@ export interface Progress extends Omit<RotationRecord, "before" | "retiring"> {
  * - `orphan`: there are keys at the vendor that the slot does not use; see `settle`.
  * - `intent`: the rotation has ended, and of a mint nobody can tell what became of it; see `settle`.
  * - `overdue`: the rotation waits longer than it should, or nobody goes on with it. `problem` of `rotation` says why.
+ * - `stopped`: the last rotation ended without a new key, and nobody has put another in since: the current key may be off.
+ *   `outcome` and `problem` of `rotation` say why. Another rotation, or `adopt` with `replace`, settles it.
  * - `unreadable`: what the vault holds of the slot cannot be opened, and nothing else is known of it.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Attention extends SlotId, Pick<Slot, "rotation" | "orphans" | "intents"> {
-  readonly reasons: ReadonlyArray<"orphan" | "intent" | "overdue" | "unreadable">
+  readonly reasons: ReadonlyArray<"orphan" | "intent" | "overdue" | "stopped" | "unreadable">
 }
 
 /**
@@ -150,7 +155,7 @@ export interface Attention extends SlotId, Pick<Slot, "rotation" | "orphans" | "
  * **Details**
  *
  * Every operation works on every machine that has the vault and the engine, wherever the rotation itself is executed. None
- * waits for a vendor but `adopt` and `settle`. They fail with {@link RotationError} alone: `NotFound` where there is no such
+ * waits for a vendor but `adopt`, `settle` and `revokeAndReplace`. They fail with {@link RotationError} alone: `NotFound` where there is no such
  * slot, `UnknownAccount` where `accounts` gives none of its name or the layer cannot be built, `Unavailable` where the vault
  * cannot be read or written.
  *
@@ -188,8 +193,16 @@ export class Rotation extends Context.Service<
      */
     readonly acknowledge: (id: SlotId, rotationId: string) => Effect.Effect<Progress, RotationError>
     /**
+     * Stops a rotation where it is, for good, as one that cannot get on: it ends as `superseded`, and the current key is what it
+     * is. A new key that was not promoted is shut off later, by the watch; an old one that was not shut off goes into the ledger,
+     * for `settle`. What of a mint is not known is still looked for. `Fenced` where the slot's rotation is another one, or has
+     * ended.
+     */
+    readonly cancel: (id: SlotId, rotationId: string) => Effect.Effect<Progress, RotationError>
+    /**
      * Takes in a key that exists already. It is read at the vendor first. `replace` puts it in the place of one that someone
-     * rotated or deleted; otherwise a slot that holds another key is `Taken`.
+     * rotated or deleted; where the vendor still knows that one, it goes into the ledger. Otherwise a slot that holds another
+     * key is `Taken`.
      */
     readonly adopt: (
       id: SlotId,
@@ -199,9 +212,11 @@ export class Rotation extends Context.Service<
     /**
      * A key leaked: shuts it off first, by the best means that the vendor has, and then replaces it. It does the first of that
      * itself, before it answers, whatever the engine is at: where the vendor does not do as it is told, `problem` says why, and
-     * the engine goes on with it. Given the leaked string, it looks for the slots that hold it, and starts in all of them before it says which could not be; `NoMatch` where none
-     * does. A rotation that is under way is taken over, and its overlap cut short. Give a `rotationId` where it may be asked for
-     * twice.
+     * the engine goes on with it. Given the leaked string, it looks
+     * for the slots that hold it, and starts in all of them before it says which could not be; `NoMatch` where none does. An
+     * orphan is shut off, and no more. A rotation that is under way is taken over, and its overlap cut short, unless it replaces
+     * that key already. Give a `rotationId` where it may be asked for twice; `Taken` where the slot's last rotation has it, and
+     * is another.
      */
     readonly revokeAndReplace: (
       leaked: SlotId | Redacted.Redacted<string>,
@@ -210,7 +225,8 @@ export class Rotation extends Context.Service<
     /**
      * A person has dealt with an orphan: takes it out of the ledger, by its handle. One whose address is known is shut off at the
      * vendor first, unless the slot uses it again, or `keep` says that it is left alive on purpose. Takes the `marker` of an
-     * intent as well, once its rotation has ended; `InProgress` before.
+     * intent as well: `InProgress` while its rotation goes on and the mint may still arrive (`lateArrival`). `NotFound` where
+     * the ledger has neither.
      */
     readonly settle: (
       id: SlotId,

@@ -8,7 +8,8 @@
  *
  * - A rotation whose process is killed goes on in the next one by itself. Activities that have finished are not repeated, and a
  *   `DurableClock` outlasts the process that set it.
- * - A planned end (`SIGTERM`) waits for the activity that is running, up to `entityTerminationTimeout`, and keeps its result.
+ * - A planned end, which closes the layers, waits for the activity that is running, up to `entityTerminationTimeout`, and keeps
+ *   its result. `SIGTERM` is one under `NodeRuntime.runMain`; without a handler it ends the process like `SIGKILL`.
  *
  * What it does not give, and what the vault is for:
  *
@@ -38,6 +39,7 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as WorkflowEngine from "effect/workflow/WorkflowEngine"
+import * as Prefix from "./internal/prefix.ts"
 
 /**
  * Effect's settings of a runner.
@@ -47,8 +49,11 @@ import * as WorkflowEngine from "effect/workflow/WorkflowEngine"
  */
 export type Settings = ShardingConfig.ShardingConfig["Service"]
 
+/** PostgreSQL cuts the names of indexes off at 63, and the longest of them has 27 characters of its own. */
+const longestPrefix = 36
+
 /**
- * The engine was given a database that it cannot run on.
+ * The engine was given a database, or a prefix, that it cannot run on.
  *
  * @since 0.1.0
  * @category errors
@@ -56,11 +61,13 @@ export type Settings = ShardingConfig.ShardingConfig["Service"]
 export class RotationEngineError extends Schema.TaggedError<RotationEngineError>(
   "@effect-api-keys/rotation/RotationEngineError"
 )("RotationEngineError", {
-  /** `NotExclusive`: other processes may use this database at the same time. */
-  problem: Schema.Literals(["NotExclusive"])
+  /** `NotExclusive`: other processes may use this database at the same time. `Prefix`: no tables can be named after it. */
+  problem: Schema.Literals(["NotExclusive", "Prefix"])
 }) {
   override get message(): string {
-    return "layerSingle needs a database that no other process can open: two runners on it would do everything twice. Give it `NodeSqlite.layer({ filename })`, or use `layerCluster` on PostgreSQL"
+    return this.problem === "Prefix"
+      ? `\`prefix\` ${Prefix.rule(longestPrefix)}`
+      : "layerSingle needs a database that no other process can open: two runners on it would do everything twice. Give it `NodeSqlite.layer({ filename })`, or use `layerCluster` on PostgreSQL"
   }
 }
 
@@ -138,6 +145,17 @@ export const clusterSettings: Settings = {
   entityMessagePollInterval: Duration.seconds(5)
 }
 
+/** A layer of tables that are named so. */
+const withPrefix = <A, E, R>(
+  prefix: string | undefined,
+  layer: (prefix: string) => Layer.Layer<A, E, R>
+): Layer.Layer<A, E | RotationEngineError, R> => {
+  const name: string = prefix ?? defaultPrefix
+  return Prefix.isPrefix(name, longestPrefix)
+    ? layer(name)
+    : Layer.unwrap(Effect.fail(new RotationEngineError({ problem: "Prefix" })))
+}
+
 /**
  * The engine in memory, for tests and for looking at how a rotation goes.
  *
@@ -166,7 +184,8 @@ const layerMessages = (prefix: string) =>
  * - It makes its tables, so its user must be allowed to; a failure to do so is a defect.
  * - Payloads, results, errors, defects and the causes of a suspension are stored in clear. None of them may hold a secret;
  *   `Redacted` does not help, for it is encoded as what it holds.
- * - On PostgreSQL keep the prefix to 36 characters, without a schema: indexes are named after it.
+ * - A prefix is 1 to 36 of the letters a to z, digits and `_`, without a schema: indexes are named after it. Any other is
+ *   refused with {@link RotationEngineError}.
  *
  * @since 0.1.0
  * @category layers
@@ -175,12 +194,10 @@ export const layerStorage = (
   options: { readonly prefix?: string | undefined } = {}
 ): Layer.Layer<
   MessageStorage.MessageStorage | RunnerStorage.RunnerStorage,
-  SqlError,
+  RotationEngineError | SqlError,
   SqlClient.SqlClient | ShardingConfig.ShardingConfig
-> => {
-  const prefix = options.prefix ?? defaultPrefix
-  return Layer.mergeAll(layerMessages(prefix), SqlRunnerStorage.layerWith({ prefix }))
-}
+> =>
+  withPrefix(options.prefix, (prefix) => Layer.mergeAll(layerMessages(prefix), SqlRunnerStorage.layerWith({ prefix })))
 
 const requireExclusive = Layer.effectDiscard(
   Effect.gen(function* () {
@@ -233,19 +250,21 @@ const requireExclusive = Layer.effectDiscard(
  */
 export const layerSingle = (
   options: {
-    /** {@link defaultPrefix} unless given. */
+    /** {@link defaultPrefix} unless given; what one may be is said at {@link layerStorage}. */
     readonly prefix?: string | undefined
     /** Settings that take the place of {@link singleSettings}. */
     readonly settings?: Partial<Settings> | undefined
   } = {}
 ): Layer.Layer<WorkflowEngine.WorkflowEngine, RotationEngineError | SqlError, SqlClient.SqlClient> =>
-  ClusterWorkflowEngine.layer.pipe(
-    Layer.provide(Sharding.layer),
-    Layer.provide(Runners.layerNoop),
-    Layer.provide([layerMessages(options.prefix ?? defaultPrefix), RunnerStorage.layerMemory, RunnerHealth.layerNoop]),
-    Layer.provide(ShardingConfig.layer({ ...singleSettings, ...options.settings })),
-    // Before the tables are made.
-    Layer.provide(requireExclusive)
+  withPrefix(options.prefix, (prefix) =>
+    ClusterWorkflowEngine.layer.pipe(
+      Layer.provide(Sharding.layer),
+      Layer.provide(Runners.layerNoop),
+      Layer.provide([layerMessages(prefix), RunnerStorage.layerMemory, RunnerHealth.layerNoop]),
+      Layer.provide(ShardingConfig.layer({ ...singleSettings, ...options.settings })),
+      // Before the tables are made.
+      Layer.provide(requireExclusive)
+    )
   )
 
 /**
@@ -321,13 +340,13 @@ export const layerCluster = <E, R>(options: {
   readonly listen?: Address | undefined
   /** How the machines talk to each other. */
   readonly cluster: (options: RunnerOptions) => Layer.Layer<Sharding.Sharding, E, R>
-  /** {@link defaultPrefix} unless given. */
+  /** {@link defaultPrefix} unless given; what one may be is said at {@link layerStorage}. */
   readonly prefix?: string | undefined
   /** Settings that take the place of {@link clusterSettings}; the same for all machines. */
   readonly settings?: Partial<Omit<Settings, "runnerAddress" | "runnerListenAddress">> | undefined
 }): Layer.Layer<
   WorkflowEngine.WorkflowEngine,
-  E | SqlError,
+  E | RotationEngineError | SqlError,
   SqlClient.SqlClient | Exclude<R, MessageStorage.MessageStorage | RunnerStorage.RunnerStorage>
 > => {
   const toAddress = ({ host, port }: Address) => RunnerAddress.make(host, port)

@@ -5,6 +5,7 @@
  */
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import { texts } from "./internal/texts.ts"
 import { Problem } from "./Slot.ts"
 
 /**
@@ -29,6 +30,9 @@ export const RotationProblem = Schema.Literals([...Problem.literals, "NotOpen", 
  */
 export type RotationProblem = typeof RotationProblem.Type
 
+const textOf = (problem: RotationProblem): string | undefined =>
+  Object.entries(texts).find(([name]) => name === problem)?.[1]
+
 /**
  * Why the rotation service did not do what it was asked to, and for which slot; it never holds a secret.
  *
@@ -49,7 +53,8 @@ export class RotationError extends Schema.TaggedError<RotationError>("@effect-ap
 ) {
   override get message(): string {
     const slot = this.slot === undefined ? "" : ` of ${this.account}/${this.slot}`
-    const detail = this.detail === undefined ? "" : `: ${this.detail}`
+    const text = this.detail ?? textOf(this.problem)
+    const detail = text === undefined ? "" : `: ${text}`
     return `${this.operation}${slot}: ${this.problem}${detail}`
   }
 

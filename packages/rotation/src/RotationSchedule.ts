@@ -13,6 +13,9 @@ import type * as Duration from "effect/Duration"
  * The age of a key counts from when the vault took it in. So it does not matter for how long nobody was there to look: a key
  * that has missed three dates is rotated once. Nothing is started twice, also where several machines run the same schedule.
  *
+ * What keeps a key that is due from being rotated is said in the log as a warning, with its account, slot and problem: when it
+ * begins, and once a day while it lasts.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -24,8 +27,8 @@ export interface ScheduleOptions {
   /** Only the slots of this account. */
   readonly account?: string | undefined
   /**
-   * How many rotations may be under way at once before another is started; 10 unless given. One that only waits for its overlap,
-   * or is overdue, does not count: it would keep all others from being started.
+   * How many rotations may be making their keys at once before another is started; 10 unless given. One that waits does not
+   * count, for its overlap or after three attempts at one step: it would keep all others from being started.
    */
   readonly atMost?: number | undefined
   /** How often it is looked for slots that are due; a minute unless given. */

@@ -71,7 +71,7 @@ export type Strategy = typeof Strategy.Type
  *
  * - `completed`: the new key is the current one, and the old one is off.
  * - `superseded`: someone disabled, changed, rotated or deleted the key meanwhile, or a later rotation took over.
- * - `contained`: what leaked is off, and nothing was to be minted, or could be.
+ * - `contained`: what leaked is off, as far as the vendor says, and nothing was to be minted, or could be; `problem` says why.
  * - `failed`: it cannot go on without a change; the current key was left as it was. Start another when that is mended.
  *
  * @since 0.1.0
@@ -99,6 +99,7 @@ export type Outcome = typeof Outcome.Type
  * - `TooManyMints`: as many keys were minted for this rotation as it may.
  * - `WrongAccount`: the account's layer is of another vendor or account than the slot's key. `UnknownAccount`: there is none.
  * - `Unacknowledged`: the overlap waits for the consumer.
+ * - `Cancelled`: a person has stopped it.
  * - `Defect`: a bug, in this library or in a function it was given.
  *
  * @since 0.1.0
@@ -120,6 +121,7 @@ export const Problem = Schema.Literals([
   "WrongAccount",
   "UnknownAccount",
   "Unacknowledged",
+  "Cancelled",
   "Defect"
 ])
 
@@ -297,6 +299,26 @@ export interface Slot extends SlotId {
 }
 
 /**
+ * Whether the last rotation ended without a new key, and nobody has put another one in since: the current key may be off.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isStopped = ({ current, rotation }: Slot): boolean => {
+  if (rotation._tag === "None") return false
+  const { endedAt = 0, leaked, outcome, promotedAt } = rotation.value
+  // Where it was another key that leaked, this one is as it was.
+  const isCurrent = leaked === undefined || leaked === current.handle
+  return (
+    outcome !== undefined &&
+    outcome !== "completed" &&
+    promotedAt === undefined &&
+    isCurrent &&
+    current.storedAt <= endedAt
+  )
+}
+
+/**
  * Whether something of this slot is not done.
  *
  * @since 0.1.0
@@ -306,7 +328,9 @@ export const isOpen = (slot: Slot): boolean =>
   slot.intents.length > 0 ||
   slot.orphans.length > 0 ||
   slot.pending._tag === "Some" ||
-  (slot.rotation._tag === "Some" && slot.rotation.value.outcome === undefined)
+  slot.previous._tag === "Some" ||
+  (slot.rotation._tag === "Some" && slot.rotation.value.outcome === undefined) ||
+  isStopped(slot)
 
 /**
  * What the vault keeps of a key that was just minted.

@@ -12,6 +12,8 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as SqlClient from "effect/sql/SqlClient"
+import * as Prefix from "./internal/prefix.ts"
+import * as SqlFault from "./internal/sqlFault.ts"
 import { VaultError } from "./VaultError.ts"
 import { isStorable, notStorable, type SlotId, type StoredSlot, VaultStore } from "./VaultStore.ts"
 
@@ -22,12 +24,12 @@ import { isStorable, notStorable, type SlotId, type StoredSlot, VaultStore } fro
  * @category models
  */
 export interface SqlVaultStoreOptions {
-  /** What the names of the tables begin with: letters, digits and `_`, at most 40. Default `api_keys_vault`. */
+  /** What the names of the tables begin with: the letters a to z, digits and `_`, at most 40. Default `api_keys_vault`. */
   readonly prefix?: string | undefined
 }
 
-/** SQLite keeps names that begin with `sqlite_` for itself. */
-const prefixPattern = /^(?!sqlite)[A-Za-z0-9_]{1,40}$/i
+/** A name has at most 63 bytes in PostgreSQL. */
+const longestPrefix = 40
 
 /** How many rows are in memory at a time. */
 const pageSize = 50
@@ -40,37 +42,35 @@ const lockSpace = 0x6b657973
 
 const Fingerprints = Schema.fromJsonString(Schema.Array(Schema.String))
 const encodeFingerprints = Schema.encodeEffect(Fingerprints)
-const decodeFingerprints = Schema.decodeUnknownEffect(Fingerprints)
+const decodeFingerprints = Schema.decodeUnknownOption(Fingerprints)
 
 /** As the columns are declared. PostgreSQL gives a bigint as text. */
 interface Row {
   readonly account: string
   readonly slot: string
-  readonly version: string | number
+  readonly version: string | number | bigint
   readonly document: string
-  readonly open: number
+  readonly open: number | bigint
   readonly fingerprints: string
 }
 
-const toStored = ({ account, document, fingerprints, open, slot, version }: Row) =>
-  Effect.map(
-    decodeFingerprints(fingerprints),
-    (fingerprints): StoredSlot => ({
-      account,
-      slot,
-      version: Number(version),
-      document,
-      fingerprints,
-      open: open === 1
-    })
-  )
+const toStored = ({ account, document, fingerprints, open, slot, version }: Row): StoredSlot => ({
+  account,
+  slot,
+  version: Number(version),
+  document,
+  // Damage here keeps nobody from the key: what the slot is found by stands in a table of its own.
+  fingerprints: Option.getOrElse(decodeFingerprints(fingerprints), () => []),
+  // Whoever reads integers as bigints is given this one as one, too.
+  open: Number(open) === 1
+})
 
 const named = (id: SlotId | undefined): Partial<SlotId> =>
   id === undefined ? {} : { account: id.account, slot: id.slot }
 
 /**
  * Turns every failure and defect into one error that holds nothing of it: drivers put parameters, and databases put rows,
- * into what they say. Spans of the statements would keep it, so there are none.
+ * into what they say. It says what is wrong in words of ours alone. Spans of the statements would keep it, so there are none.
  */
 const sealed =
   (operation: string, id?: SlotId) =>
@@ -79,7 +79,15 @@ const sealed =
       const failure = Option.filter(Cause.findErrorOption(cause), (error) => error instanceof VaultError)
       if (Option.isSome(failure)) return Effect.fail(failure.value)
       if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
-      return Effect.fail(new VaultError({ operation, problem: "Unavailable", ...named(id) }))
+      const detail = SqlFault.inWords(cause)
+      return Effect.fail(
+        new VaultError({
+          operation,
+          problem: "Unavailable",
+          ...named(id),
+          ...(detail === undefined ? {} : { detail })
+        })
+      )
     })
 
 /**
@@ -93,9 +101,7 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<VaultStore["Service"], VaultError, SqlClient.SqlClient> {
   const invalid = (detail: string) => new VaultError({ operation: "open", problem: "Invalid", detail })
   const prefix = options?.prefix ?? "api_keys_vault"
-  if (!prefixPattern.test(prefix)) {
-    return yield* invalid("`prefix` must be 1 to 40 letters, digits or `_`, and not begin with `sqlite`")
-  }
+  if (!Prefix.isPrefix(prefix, longestPrefix)) return yield* invalid(`\`prefix\` ${Prefix.rule(longestPrefix)}`)
   const sql = (yield* SqlClient.SqlClient).withoutTransforms()
   const dialect = sql.onDialectOrElse({
     sqlite: () => "sqlite" as const,
@@ -183,7 +189,19 @@ export const make = Effect.fnUntraced(function* (
             : Effect.void
         )
 
+  /** In another encoding the database refuses names and documents that the store promises to keep. */
+  const encoding =
+    dialect === "sqlite"
+      ? Effect.succeed("UTF8")
+      : Effect.map(
+          sql<{ readonly encoding: string }>`SELECT current_setting('server_encoding') AS encoding`,
+          ([row]) => row?.encoding
+        )
+
   if (single && (yield* isInside)) return yield* invalid("the store cannot be opened inside a transaction")
+  if ((yield* sealed("open")(outside(encoding))) !== "UTF8") {
+    return yield* invalid("the database's encoding must be UTF8: its `server_encoding` is another")
+  }
   yield* sealed("open")(migrate)
 
   const compareAndSet = Effect.fnUntraced(function* (row: StoredSlot, fingerprints: string) {
@@ -235,7 +253,7 @@ export const make = Effect.fnUntraced(function* (
   const read = Effect.fnUntraced(function* (id: SlotId) {
     if (!isStorable(id)) return Option.none()
     const [row] = yield* look(sql<Row>`SELECT * FROM ${slots} WHERE account = ${id.account} AND slot = ${id.slot}`)
-    return row === undefined ? Option.none() : Option.some(yield* toStored(row))
+    return row === undefined ? Option.none() : Option.some(toStored(row))
   })
 
   const find = Effect.fnUntraced(function* (fingerprints: ReadonlyArray<string>) {
@@ -270,7 +288,7 @@ export const make = Effect.fnUntraced(function* (
         SELECT * FROM ${slots} WHERE ${sql.and(conditions)}
         ORDER BY account, slot LIMIT ${sql.literal(String(pageSize))}`
     )
-    const stored = yield* Effect.forEach(rows, toStored)
+    const stored = rows.map(toStored)
     const last = stored.length < pageSize ? undefined : stored.at(-1)
     return [stored, Option.map(Option.fromUndefinedOr(last), ({ account, slot }) => ({ account, slot }))] as const
   })
@@ -297,7 +315,10 @@ export const make = Effect.fnUntraced(function* (
  * - Writes never join a transaction of the caller, for its end could undo them after they returned. On PostgreSQL they take
  *   another connection of the pool. SQLite has one connection: there a write inside `withTransaction` is refused as
  *   `Invalid`, and nothing is written.
- * - Errors hold nothing of what the database says, and neither do defects.
+ * - Errors hold nothing of what the database says, and neither do defects. `detail` says in words of ours what kept the database
+ *   from it, where that is known: a right that is missing, a full disk.
+ * - A PostgreSQL whose encoding is not UTF-8 is refused as `Invalid`, and so is a prefix that one database reads otherwise than
+ *   another.
  * - `list` reads in pages: what is written meanwhile may or may not be among it, but no row comes twice.
  *
  * **Gotchas**

@@ -5,6 +5,7 @@
  */
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import { texts } from "./internal/texts.ts"
 
 /**
  * Why a vault did not do what it was asked to.
@@ -39,17 +40,6 @@ export const VaultProblem = Schema.Literals([
  * @category models
  */
 export type VaultProblem = typeof VaultProblem.Type
-
-const texts: { readonly [P in VaultProblem]: string } = {
-  Unavailable: "the store did not take or give the slot; whether a write took place is not known. Try again",
-  NotFound: "there is no such slot: take a key in with `adopt` first",
-  Taken: "the slot holds another key already: choose another name, or rotate the key that it holds",
-  Fenced: "someone else has gone on with this slot since; nothing was written",
-  InProgress: "another rotation of this slot is open: wait for its end, or resume it",
-  Unreadable:
-    "what is stored for this slot cannot be opened: give the vault the sealing key that it was written with, and a version of this library that is not older",
-  Invalid: "the request makes no sense"
-}
 
 /**
  * Why the vault did not do what it was asked to, and for which slot. It never holds a secret, nor what a store said.

@@ -36,7 +36,7 @@ export interface StoredSlot extends SlotId {
   /** 1 when it is first written, and one more with every write. */
   readonly version: number
   readonly document: string
-  /** Keyed hashes of the secrets that it holds, for `find`. */
+  /** Keyed hashes of the secrets and the addresses that it holds, for `find`. */
   readonly fingerprints: ReadonlyArray<string>
   /** Whether something is not done: a rotation, an intent, an orphan. */
   readonly open: boolean
@@ -75,7 +75,7 @@ export class VaultStore extends Context.Service<
   {
     readonly read: (id: SlotId) => Effect.Effect<Option.Option<StoredSlot>, VaultError>
     readonly write: (row: StoredSlot) => Effect.Effect<boolean, VaultError>
-    /** The slots that hold a secret with one of these fingerprints. */
+    /** The slots that have one of these fingerprints, each once, however many of them it has. */
     readonly find: (fingerprints: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<SlotId>, VaultError>
     /** In the order of account and slot, by code point; in pages, so that a hundred thousand need not fit in memory. */
     readonly list: (filter: SlotFilter) => Stream.Stream<StoredSlot, VaultError>
@@ -87,6 +87,14 @@ const utf8 = new TextEncoder()
 /** The most that an index of PostgreSQL holds is 2704 bytes: this leaves room for a fingerprint. */
 const maxNameBytes = 2048
 const maxFingerprintBytes = 512
+
+/**
+ * What {@link isStorable} asks of account and slot, in words.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const storableNames = `account and slot must be at most ${maxNameBytes} bytes in UTF-8 together`
 
 /** Databases end text at the first zero, and write half of a surrogate pair as another character. */
 const isText = (text: string): boolean => text.isWellFormed() && !text.includes("\0")
@@ -123,8 +131,7 @@ export const notStorable = ({ account, slot }: SlotId): VaultError =>
     operation: "write",
     problem: "Invalid",
     ...(isText(account) && isText(slot) ? { account, slot } : {}),
-    detail:
-      "its texts must be well-formed and without zero characters, account and slot at most 2048 bytes together, and a fingerprint at most 512"
+    detail: `its texts must be well-formed and without zero characters, ${storableNames}, and a fingerprint at most ${maxFingerprintBytes}`
   })
 
 const keyOf = ({ account, slot }: SlotId): string => JSON.stringify([account, slot])

@@ -3,6 +3,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { assert, describe, it, layer } from "@effect/vitest"
+import type * as Sharding from "effect/cluster/Sharding"
+import * as ShardingConfig from "effect/cluster/ShardingConfig"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
@@ -204,6 +207,78 @@ describe("the engine on one file", { concurrent: true, ...patience }, () => {
         )
       }
     }).pipe(Effect.scoped)
+  )
+})
+
+describe("the engine's settings", () => {
+  const { clusterSettings, singleSettings } = RotationEngine
+  const seconds = (input: Duration.Input | undefined) => Duration.toSeconds(Duration.fromInputUnsafe(input ?? 0))
+  const both = [singleSettings, clusterSettings]
+
+  it("wait without end for a program that knows a workflow: it would be recorded as failed for ever", () => {
+    for (const settings of both) assert.strictEqual(seconds(settings.entityRegistrationTimeout), Infinity)
+  })
+
+  it("give a machine's work away when its mint must be over, with its retries", () => {
+    // A request may take 30 seconds, and a machine that has lost the database is to be done with it.
+    assert.strictEqual(seconds(clusterSettings.shardLockExpiration), 120)
+    assert.isAbove(seconds(clusterSettings.shardLockExpiration), 3 * 30)
+    // It notices well before.
+    assert.strictEqual(seconds(clusterSettings.shardLockRefreshInterval), 10)
+    assert.strictEqual(clusterSettings.shardLockDisableAdvisory, false)
+    assert.strictEqual(seconds(clusterSettings.runnerHealthCheckInterval), 5)
+  })
+
+  it("wait at a planned end for a mint under way, and not until Kubernetes kills", () => {
+    for (const settings of both) assert.strictEqual(seconds(settings.entityTerminationTimeout), 25)
+  })
+
+  it("let either engine take the other's tables, and ring clocks soon", () => {
+    for (const settings of both) assert.strictEqual(settings.shardsPerGroup, 60)
+    assert.strictEqual(seconds(singleSettings.entityMessagePollInterval), 1)
+    assert.strictEqual(seconds(clusterSettings.entityMessagePollInterval), 5)
+  })
+})
+
+describe("the engine's prefix", () => {
+  const longest = "a".repeat(36)
+
+  for (const prefix of ["", "sqlite_x", "sqlite", 'a"b', "a.b", "a b", "Upper", "é", `${longest}a`]) {
+    it.effect(`${JSON.stringify(prefix)} is refused by every layer, with an error that says why`, () =>
+      Effect.gen(function* () {
+        const refused = <A, E>(layer: Layer.Layer<A, E, SqlClient.SqlClient>) =>
+          Effect.map(
+            Layer.build(Layer.provide(layer, NodeSqlite.layer({ filename: ":memory:" }))).pipe(
+              Effect.scoped,
+              Effect.flip
+            ),
+            (error) => {
+              if (!(error instanceof RotationEngine.RotationEngineError)) return assert.fail("another error")
+              assert.strictEqual(error.problem, "Prefix")
+              assert.include(error.message, "`prefix` must be 1 to 36 ")
+            }
+          )
+        yield* refused(RotationEngine.layerSingle({ prefix }))
+        yield* refused(RotationEngine.layerStorage({ prefix }).pipe(Layer.provide(ShardingConfig.layer())))
+        const cluster = (): Layer.Layer<Sharding.Sharding> => Layer.unwrap(Effect.die("it was asked for"))
+        yield* refused(RotationEngine.layerCluster({ address: "none", cluster, prefix }))
+      })
+    )
+  }
+
+  it.effect("may be as long as the names of its indexes leave, which stand beside each other", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* Effect.scoped(Layer.build(Layer.fresh(RotationEngine.layerSingle({ prefix: longest }))))
+      yield* Effect.scoped(
+        Layer.build(RotationEngine.layerStorage({ prefix: longest }).pipe(Layer.provide(ShardingConfig.layer())))
+      )
+      const rows = yield* sql<{
+        readonly name: string
+      }>`SELECT name FROM sqlite_master WHERE name LIKE ${`${longest}%`}`
+      // PostgreSQL cuts a longer name off.
+      assert.strictEqual(Math.max(...rows.map(({ name }) => name.length)), 63)
+    }).pipe(Effect.provide(NodeSqlite.layer({ filename: ":memory:" })))
   )
 })
 

@@ -17,10 +17,10 @@ const replaced: Judge = (result, world) => {
 for (const name of names) {
   describe(`revokeAndReplace while a rotation is under way: ${name}`, () => {
     it.effect(
-      "at every third boundary it takes over, and the other, which stood still there, finds nothing left to do",
+      "at sampled boundaries it takes over, and the other, which stood still there, finds nothing left to do",
       () =>
         everywhere(name, "rotate", {
-          every: 3,
+          every: 9,
           setup: ({ number }) => ({
             options,
             happen: (moment) => (moment.process === 0 && moment.number === number ? "pause" : undefined),
@@ -34,9 +34,9 @@ for (const name of names) {
           judge: replaced
         })
     )
-    it.effect("at every third boundary of a process that was killed there", () =>
+    it.effect("at sampled boundaries of a process that was killed there", () =>
       everywhere(name, "rotate", {
-        every: 3,
+        every: 9,
         setup: ({ number }) => ({
           options,
           happen: (moment) => (moment.process === 0 && moment.number === number ? "stop" : undefined),
@@ -51,10 +51,10 @@ for (const name of names) {
     )
     for (const role of ["current", "pending", "previous"] as const) {
       if (name === "jetemail" && role !== "current") continue
-      it.effect(`by the leaked string of the ${role} key, at every fourth boundary that has one`, () =>
+      it.effect(`by the leaked string of the ${role} key, at sampled boundaries that have one`, () =>
         everywhere(name, "rotate", {
           among: (passed) => role === "current" || passed[role],
-          every: 4,
+          every: 8,
           setup: ({ number }) => {
             let leaked: Redacted.Redacted<string> | undefined
             return {

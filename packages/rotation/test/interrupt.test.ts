@@ -5,9 +5,9 @@ import { kinds, names } from "./support/vendors.ts"
 for (const name of names) {
   for (const kind of kinds) {
     describe(`F13: ${name}, ${kind}`, () => {
-      it.effect("interrupted at every second boundary, its layers closed, it goes on in another process", () =>
+      it.effect("interrupted at sampled boundaries, its layers closed, it goes on in another process", () =>
         everywhere(name, kind, {
-          every: 2,
+          every: 4,
           setup: ({ number }) => ({
             options: { lateArrival: "10 minutes" },
             happen: (moment) => (moment.process === 0 && moment.number === number ? "interrupt" : undefined)

@@ -113,11 +113,11 @@ describe("F11: jetemail's list", () => {
       ["is masked", (world: World, on: boolean) => world.setMasked?.(on)],
       ["has its older format, without names and ids", (world: World, on: boolean) => world.setLegacy?.(on)]
     ] as const) {
-      it.effect(`${kind}: from every second boundary on it ${what} for an hour, and the mint's reply may be lost`, () =>
+      it.effect(`${kind}: from sampled boundaries on it ${what} for an hour, and the mint's reply may be lost`, () =>
         Effect.gen(function* () {
           for (const lost of [false, true]) {
             yield* everywhere("jetemail", kind, {
-              every: 2,
+              every: 6,
               offset: lost ? 1 : 0,
               setup: ({ number }, world) => {
                 let until = Number.POSITIVE_INFINITY

@@ -7,10 +7,10 @@ for (const name of names) {
   for (const kind of kinds) {
     describe(`F3, F4: ${name}, ${kind}`, () => {
       it.effect(
-        "one stands still (at every second boundary), another goes on until it looks for lost mints, and the first goes on from there",
+        "one stands still (at sampled boundaries), another goes on until it looks for lost mints, and the first goes on from there",
         () =>
           everywhere(name, kind, {
-            every: 2,
+            every: 6,
             setup: ({ number }) => ({
               options: { overlap: "1 second", lateArrival: "10 minutes", watch: "1 minute" },
               happen: (moment) =>
@@ -23,10 +23,10 @@ for (const name of names) {
           })
       )
       it.effect(
-        "one stands still (at every third boundary, but not at that of the mint) until another has come to the end",
+        "one stands still (at sampled boundaries, but not at that of the mint) until another has come to the end",
         () =>
           everywhere(name, kind, {
-            every: 3,
+            every: 9,
             among: ({ boundary }, index, all) => {
               const next = boundary.when === "before" ? boundary : all[index + 1]?.boundary
               return !(next?.at === "request" && isMint(next.request))
@@ -40,10 +40,10 @@ for (const name of names) {
       )
       for (const steps of [3, 8, 17, 30]) {
         it.effect(
-          `one stands still (at every fifth boundary), another for its first ${steps}, and the first goes on beside it`,
+          `one stands still (at sampled boundaries), another for its first ${steps}, and the first goes on beside it`,
           () =>
             everywhere(name, kind, {
-              every: 5,
+              every: 15,
               offset: steps,
               setup: ({ number }) => ({
                 options: { lateArrival: "10 minutes", watch: "1 minute" },

@@ -579,7 +579,7 @@ describe("revokeAndReplace", () => {
     })
   )
 
-  it.effect("of an orphan shuts that off, and leaves the slot's own key as it is", () =>
+  it.effect("of an orphan shuts that off, and leaves the slot's own keys and its rotation as they are", () =>
     Effect.gen(function* () {
       for (const origin of ["unclaimed", "unretired"] as const) {
         const { rotation, vault, world } = yield* adopted("smtp2go", unwatched)
@@ -594,14 +594,15 @@ describe("revokeAndReplace", () => {
           foundAt: 0
         }
         yield* vault.addOrphan(id, orphan)
-        yield* rotation.revokeAndReplace(ref.value, { rotationId: "incident" })
+        yield* rotation.start(id, { rotationId: "r1", overlap: "30 days" })
+        yield* until(isIn(rotation, "overlap"))
+        assert.deepStrictEqual(yield* rotation.revokeAndReplace(ref.value, { rotationId: "incident" }), [])
         const isAlive = Effect.map(world.keys, (keys) => keys.find((key) => key.address === address)?.alive ?? false)
         assert.isFalse(yield* isAlive)
-        yield* until(hasEnded(rotation))
         const slot = yield* vault.read(id)
-        assert.deepInclude(Option.getOrThrow(slot.rotation), { outcome: "contained", mints: 0 })
+        assert.deepInclude(Option.getOrThrow(slot.rotation), { id: "r1", step: "overlap" })
         assert.deepStrictEqual(slot.orphans, [])
-        assert.strictEqual(yield* aliveIn(world), 1)
+        assert.strictEqual(yield* aliveIn(world), 2)
       }
     })
   )
@@ -631,7 +632,7 @@ describe("revokeAndReplace", () => {
       yield* vault.adopt({ account: "main", slot: "z" }, { ...first, handle })
       const error = yield* Effect.flip(rotation.revokeAndReplace(first.secret))
       assert.deepInclude(error, { problem: "UnknownAccount", account: "gone", slot: "a" })
-      assert.include(error.message, "started in 2 of 4 slots")
+      assert.include(error.message, "done in 2 of 4 slots")
       assert.include(error.message, "gone/b")
       assert.isTrue(Option.isSome(yield* rotation.poll(id)))
       assert.isTrue(Option.isSome(yield* rotation.poll({ account: "main", slot: "z" })))
@@ -660,7 +661,7 @@ describe("settle", () => {
     Effect.gen(function* () {
       const { orphan, rotation, vault } = yield* orphaned()
       yield* vault.addOrphan(id, { ...orphan, ref: Option.none() })
-      assert.deepStrictEqual((yield* rotation.settle(id, "another")).orphans.length, 1)
+      assert.strictEqual(yield* problemOf(rotation.settle(id, "another")), "NotFound")
       assert.deepStrictEqual((yield* rotation.settle(id, orphan.handle)).orphans, [])
     })
   )
@@ -686,8 +687,13 @@ describe("settle", () => {
       assert.isTrue(yield* kept.isAlive)
       const used = yield* orphaned()
       yield* used.vault.addOrphan(id, used.orphan)
-      yield* used.rotation.adopt(id, { ref: Option.getOrThrow(used.orphan.ref) }, { replace: true })
-      yield* used.rotation.settle(id, used.orphan.handle)
+      const { orphans } = yield* used.rotation.adopt(id, { ref: Option.getOrThrow(used.orphan.ref) }, { replace: true })
+      // It is none any more, and the one that was current before is.
+      assert.deepStrictEqual(
+        orphans.map(({ origin, ref }) => [origin, Option.map(ref, ({ value }) => Redacted.value(value))]),
+        [["unretired", Option.some(Redacted.value(used.first.ref.value))]]
+      )
+      assert.strictEqual(yield* problemOf(used.rotation.settle(id, used.orphan.handle)), "NotFound")
       assert.isTrue(yield* used.isAlive)
     })
   )
@@ -722,14 +728,15 @@ describe("settle", () => {
       yield* vault.begin(id, begun)
       const { epoch } = yield* vault.claim(id, "r1")
       yield* vault.intend(id, "r1", epoch, intent)
-      yield* TestClock.adjust("1 minute")
       assert.deepStrictEqual(yield* Stream.runCollect(rotation.attention()), [])
       assert.strictEqual(yield* problemOf(rotation.settle(id, intent.marker)), "InProgress")
+      yield* TestClock.adjust("1 minute")
       yield* vault.end(id, "r1", "failed", "Defect")
       const [item] = yield* Stream.runCollect(rotation.attention())
-      assert.deepStrictEqual(item?.reasons, ["intent"])
+      assert.deepStrictEqual(item?.reasons, ["intent", "stopped"])
       assert.deepStrictEqual((yield* rotation.settle(id, intent.marker)).intents, [])
-      assert.deepStrictEqual(yield* Stream.runCollect(rotation.attention()), [])
+      const [left] = yield* Stream.runCollect(rotation.attention())
+      assert.deepStrictEqual(left?.reasons, ["stopped"])
     })
   )
 })

@@ -2,6 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { KeyRef } from "@effect-api-keys/core"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
@@ -14,7 +16,9 @@ import type { ScheduleOptions } from "../src/RotationSchedule.ts"
 import type { RotationRecord, Slot } from "../src/Slot.ts"
 import { VaultError } from "../src/VaultError.ts"
 import { makeMemory, type SlotId, type VaultStore } from "../src/VaultStore.ts"
-import { adopted, breathe, fixture, openVault, pass, soon, until } from "./fixture.ts"
+import { adopted, breathe, fixture, id, keyOf, type Machine, openVault, pass, soon, stepOf, until } from "./fixture.ts"
+import { worlds } from "./support/vendors.ts"
+import { withWarnings } from "./support/warnings.ts"
 
 const hour = 3_600_000
 const day = 24 * hour
@@ -218,37 +222,83 @@ describe("a schedule", () => {
     })
   )
 
-  it.effect("does not start more at once than it may, and those that are stuck keep nobody else from it for ever", () =>
+  it.effect("does not start more at once than it may, and those that wait keep nobody else from it", () =>
     Effect.gen(function* () {
       let stuck = true
-      const { completed, rotation, rotations, world } = yield* fleet(9, {
-        account: (account) => {
-          const { verify } = account
-          return verify === "none"
-            ? account
-            : {
-                ...account,
-                verify: (key) => Effect.suspend(() => (stuck ? Effect.succeed("unclear" as const) : verify(key)))
-              }
-        }
-      })
-      yield* pass("31 days", "31 days")
-      yield* Effect.forkChild(rotation.schedule({ every: "10 days", atMost: 3 }))
-      yield* pass("50 minutes", "1 minute")
-      assert.strictEqual((yield* rotations).length, 3)
-      // They are overdue after an hour.
-      yield* until(
-        Effect.map(rotations, (all) => all.length >= 6),
-        { step: "1 minute" }
+      const { completed, rotation, rotations, world } = yield* fleet(
+        14,
+        {
+          account: (account) => {
+            const { verify } = account
+            return verify === "none"
+              ? account
+              : {
+                  ...account,
+                  verify: (key) => Effect.suspend(() => (stuck ? Effect.succeed("unclear" as const) : verify(key)))
+                }
+          }
+        },
+        { overdueAfter: "Infinity" }
       )
-      yield* pass("20 minutes", "1 minute")
-      assert.strictEqual((yield* rotations).length, 6)
+      yield* pass("31 days", "31 days")
+      const first = yield* Effect.forkChild(rotation.schedule({ every: "10 days", atMost: 3, check: "1 day" }))
+      const begun = (count: number) => Effect.map(rotations, (all) => all.length === count)
+      yield* until(begun(3))
+      // Of each there were three attempts, and more.
+      yield* pass("2 minutes", "1 second")
+      assert.isTrue(yield* begun(3))
+      yield* Fiber.interrupt(first)
+      // Those three wait for something that may take for ever.
+      const second = yield* Effect.forkChild(rotation.schedule({ every: "10 days" }))
+      yield* until(begun(13))
+      yield* breathe
+      assert.isTrue(yield* begun(13))
+      yield* Fiber.interrupt(second)
+      yield* Effect.forkChild(rotation.schedule({ every: "10 days", atMost: 1 }))
+      yield* until(begun(14), { step: "10 seconds", within: "10 minutes" })
       stuck = false
       yield* until(
-        Effect.map(completed, (count) => count === 9),
+        Effect.map(completed, (count) => count === 14),
         { step: "1 minute" }
       )
-      assert.strictEqual(yield* world.mints, 9)
+      assert.strictEqual(yield* world.mints, 14)
+    })
+  )
+
+  it.effect("goes on with the keys of others where an account does not answer, however long that takes", () =>
+    Effect.gen(function* () {
+      const made = yield* fixture("smtp2go")
+      const broken = yield* worlds.voiceable
+      const { rotation, vault } = yield* made.machine({
+        overdueAfter: "Infinity",
+        watch: "1000 days",
+        accounts: (name: string) =>
+          name === "broken" ? broken.account(broken.client) : made.world.account(made.world.client)
+      })
+      for (let slot = 0; slot < 10; slot++) {
+        const address = yield* broken.people.add(`${slot}`)
+        const ref = new KeyRef({ provider: "voiceable", account: "main", value: Redacted.make(address) })
+        yield* vault.adopt({ account: "broken", slot: `${slot}` }, { ref, handle: `voiceable_${address}` })
+      }
+      yield* rotation.adopt(id, made.first)
+      yield* broken.setBroken(true)
+      yield* Effect.forkChild(rotation.schedule({ every: "1 hour", jitter: 0 }))
+      yield* pass("2 hours", "10 minutes")
+      assert.isDefined(yield* stepOf(rotation))
+    })
+  )
+
+  it.effect("starts a key up to a tenth of its age later, and looks each minute, where it is not told otherwise", () =>
+    Effect.gen(function* () {
+      const { rotation, rotations, slots } = yield* fleet(1)
+      const due = 2 * day + Scheduler.spread(slots[0] ?? { account: "", slot: "" }) * 0.2 * day
+      // It would be seen if there were no jitter, or one of another size.
+      assert.isAbove(due, 2 * day + hour / 6)
+      yield* Effect.forkChild(rotation.schedule({ every: "2 days" }), { startImmediately: true })
+      yield* pass(due - 60_000, "1 hour")
+      assert.deepStrictEqual(yield* rotations, [])
+      yield* pass("3 minutes", "10 seconds")
+      assert.strictEqual((yield* rotations).length, 1)
     })
   )
 
@@ -273,40 +323,45 @@ describe("a schedule", () => {
     })
   )
 
-  it.effect("starts one that failed again after some time", () =>
-    Effect.gen(function* () {
-      let works = false
-      let control = ""
-      const { rotation, rotations, world } = yield* fleet(
-        1,
-        {
-          account: (account) => ({
-            ...account,
-            verify: ({ ref }) =>
-              Effect.sync(() => (works || Redacted.value(ref.value) === control ? "accepted" : "rejected"))
-          })
-        },
-        { maxMints: 1 }
-      )
-      control = (yield* world.keys).at(-1)?.address ?? ""
-      yield* pass("10 days", "10 days")
-      yield* Effect.forkChild(
-        rotation.schedule({ every: "10 days", jitter: 0, retryAfter: "6 hours", check: "10 minutes" })
-      )
-      yield* until(Effect.map(rotations, ([last]) => last?.outcome === "failed"))
-      const [failed] = yield* rotations
-      works = true
-      yield* pass("5 hours", "10 minutes")
-      assert.deepStrictEqual(yield* rotations, [failed])
-      yield* until(
-        Effect.map(rotations, ([last]) => last?.outcome === "completed"),
-        { step: "1 minute" }
-      )
-      const [again] = yield* rotations
-      assert.notStrictEqual(again?.id, failed?.id)
-      assert.isAtLeast(again?.startedAt ?? 0, (failed?.endedAt ?? 0) + 6 * hour)
-    })
-  )
+  for (const [after, given] of [
+    [6, { retryAfter: "6 hours" }],
+    [24, {}]
+  ] as const) {
+    const when =
+      "retryAfter" in given ? "after the time that it is told" : "after a day, where it is not told otherwise"
+    it.effect(`starts one that failed again ${when}`, () =>
+      Effect.gen(function* () {
+        let works = false
+        let control = ""
+        const { rotation, rotations, world } = yield* fleet(
+          1,
+          {
+            account: (account) => ({
+              ...account,
+              verify: ({ ref }) =>
+                Effect.sync(() => (works || Redacted.value(ref.value) === control ? "accepted" : "rejected"))
+            })
+          },
+          { maxMints: 1 }
+        )
+        control = (yield* world.keys).at(-1)?.address ?? ""
+        yield* pass("10 days", "10 days")
+        yield* Effect.forkChild(rotation.schedule({ every: "10 days", jitter: 0, check: "10 minutes", ...given }))
+        yield* until(Effect.map(rotations, ([last]) => last?.outcome === "failed"))
+        const [failed] = yield* rotations
+        works = true
+        yield* pass((after - 1) * hour, "10 minutes")
+        assert.deepStrictEqual(yield* rotations, [failed])
+        yield* until(
+          Effect.map(rotations, ([last]) => last?.outcome === "completed"),
+          { step: "1 minute" }
+        )
+        const [again] = yield* rotations
+        assert.notStrictEqual(again?.id, failed?.id)
+        assert.isAtLeast(again?.startedAt ?? 0, (failed?.endedAt ?? 0) + after * hour)
+      })
+    )
+  }
 
   it.effect("is not stopped by slots that cannot be started or read, nor by a vault that is down", () =>
     Effect.gen(function* () {
@@ -320,11 +375,10 @@ describe("a schedule", () => {
           )
       }
       const { completed, rotation, rotations, vault } = yield* fleet(2, { store })
-      const other = {
-        handle: "gone",
-        ref: new KeyRef({ provider: "voiceable", account: "main", value: Redacted.make("7") })
+      for (let slot = 0; slot < 15; slot++) {
+        const ref = new KeyRef({ provider: "voiceable", account: "main", value: Redacted.make(`gone-${slot}`) })
+        yield* vault.adopt({ account: "gone", slot: `${slot}` }, { ref, handle: `gone-${slot}` })
       }
-      for (let slot = 0; slot < 15; slot++) yield* vault.adopt({ account: "gone", slot: `${slot}` }, other)
       yield* store.write({ account: "main", slot: "a", version: 1, document: "{}", fingerprints: [], open: true })
       yield* pass("31 days", "31 days")
       down = true
@@ -382,5 +436,164 @@ describe("a schedule", () => {
         assert.include(error.message, `\`${field}\``, JSON.stringify(given))
       }
     })
+  )
+})
+
+describe("what keeps a schedule from starting what is due is said in the log, once a day:", () => {
+  const schedule = { every: "1 day", jitter: 0, check: "1 hour" } as const
+
+  /** Ten days of a schedule, and what it said. */
+  const tenDays = (prepare: Effect.Effect<Machine, unknown>, given: Partial<ScheduleOptions> = {}) =>
+    withWarnings((warnings) =>
+      Effect.gen(function* () {
+        const { close, rotation } = yield* prepare
+        const fiber = yield* Effect.forkChild(rotation.schedule({ ...schedule, ...given }), { startImmediately: true })
+        yield* pass("10 days", "1 hour")
+        assert.isUndefined(fiber.pollUnsafe())
+        yield* Fiber.interrupt(fiber)
+        yield* close
+        // The watch has its own.
+        const ours = warnings.filter(({ text }) => !text.includes("nobody goes on"))
+        const kinds = new Map(ours.map((one) => [JSON.stringify(one), one]))
+        for (const one of kinds.keys()) {
+          const times = ours.filter((warning) => JSON.stringify(warning) === one).length
+          assert.isTrue(times === 10 || times === 11, `${one}: ${times} times`)
+        }
+        return [...kinds.values()]
+      })
+    )
+
+  const cannotOpen = "keys are due, and their account cannot be opened"
+  const quiet = { watch: "1000 days" } as const
+
+  it.effect("an account of which there is none", () =>
+    Effect.gen(function* () {
+      const prepare = Effect.gen(function* () {
+        const made = yield* adopted("voiceable", quiet)
+        for (const slot of ["a", "b"]) {
+          const ref = new KeyRef({ provider: "voiceable", account: "main", value: Redacted.make(slot) })
+          yield* made.vault.adopt({ account: "renamed", slot }, { ref, handle: slot })
+        }
+        return made
+      })
+      assert.deepStrictEqual(yield* tenDays(prepare, { account: "renamed" }), [
+        { text: cannotOpen, of: { account: "renamed", problem: "UnknownAccount" } }
+      ])
+    })
+  )
+
+  it.effect("an account whose layer cannot be built, without what it says", () =>
+    Effect.gen(function* () {
+      let works = true
+      const prepare = Effect.gen(function* () {
+        const made = yield* adopted("voiceable", quiet, {
+          account: (account) => ({
+            ...account,
+            keys: Layer.suspend(() =>
+              works ? account.keys : Layer.unwrap(Effect.fail({ _tag: "api_test_planted", secret: "api_test_planted" }))
+            )
+          })
+        })
+        yield* pass("20 minutes", "10 minutes")
+        works = false
+        return made
+      })
+      assert.deepStrictEqual(yield* tenDays(prepare), [
+        { text: cannotOpen, of: { account: "main", problem: "UnknownAccount" } }
+      ])
+    })
+  )
+
+  it.effect("a slot whose key is of another account than its layer", () =>
+    Effect.gen(function* () {
+      const prepare = Effect.gen(function* () {
+        const made = yield* adopted("voiceable", quiet)
+        const ref = new KeyRef({ provider: "voiceable", account: "another", value: Redacted.make("7") })
+        yield* made.vault.adopt({ account: "main", slot: "a" }, { ref, handle: "h" })
+        yield* made.rotation.start(id, { acknowledgement: true, overlap: "300 days" })
+        return made
+      })
+      assert.deepStrictEqual(yield* tenDays(prepare), [
+        {
+          text: "a key is due, and its rotation cannot be started",
+          of: { account: "main", slot: "a", problem: "WrongAccount" }
+        }
+      ])
+    })
+  )
+
+  it.effect("a vault that cannot be looked through", () =>
+    Effect.gen(function* () {
+      const memory = yield* makeMemory
+      const store: VaultStore["Service"] = {
+        ...memory,
+        list: () => Stream.fail(new VaultError({ operation: "list", problem: "Unavailable" }))
+      }
+      assert.deepStrictEqual(yield* tenDays(adopted("voiceable", quiet, { store })), [
+        {
+          text: "the vault cannot be looked through, so no key is rotated when it is due",
+          of: { problem: "Unavailable" }
+        }
+      ])
+    })
+  )
+
+  it.effect("slots that cannot be read", () =>
+    Effect.gen(function* () {
+      const store = yield* makeMemory
+      const prepare = Effect.gen(function* () {
+        const made = yield* fixture("voiceable", { store })
+        const other = yield* openVault(store, { current: "old", keys: { old: keyOf("api_test_sealing_key_2") } })
+        yield* other.adopt(id, { ...made.first, handle: "h" })
+        return yield* made.machine(quiet)
+      })
+      assert.deepStrictEqual(yield* tenDays(prepare), [
+        {
+          text: "a slot of the vault cannot be read, so its key is not rotated",
+          of: { ...id, problem: "Unreadable" }
+        }
+      ])
+    })
+  )
+
+  it.effect("and one whose start dies keeps nobody else from it", () =>
+    withWarnings((warnings) =>
+      Effect.gen(function* () {
+        const vault = yield* openVault(yield* makeMemory)
+        const started: Array<string> = []
+        const slots = ["a", "b", "c"].map((slot) => slotAt(slot, 0))
+        const run = Scheduler.run(
+          {
+            vault: {
+              ...vault,
+              scan: ({ open } = {}) => (open === true ? Stream.empty : Stream.fromIterable(slots.map(Result.succeed))),
+              read: ({ slot }) => Effect.succeed(slotAt(slot, 0))
+            },
+            check: () => Effect.void,
+            start: ({ slot }) =>
+              slot === "b"
+                ? Effect.die("api_test_planted")
+                : Effect.sync((): Progress => {
+                    started.push(slot)
+                    const last = Option.getOrThrow(ended("completed", 0))
+                    return { ...last, slotId: { account: "main", slot }, steps: [], handle: slot }
+                  })
+          },
+          { every: "1 day", jitter: 0, check: "1 hour" }
+        )
+        yield* TestClock.adjust("2 days")
+        const fiber = yield* Effect.forkChild(run, { startImmediately: true })
+        yield* breathe
+        assert.deepStrictEqual(started, ["a", "c"])
+        assert.deepStrictEqual(warnings, [
+          {
+            text: "a key is due, and its rotation cannot be started",
+            of: { account: "main", slot: "b", problem: "Defect" }
+          }
+        ])
+        yield* Fiber.interrupt(fiber)
+        assert.strictEqual(warnings.length, 1)
+      })
+    )
   )
 })

@@ -1,12 +1,13 @@
 import { ApiKeyService } from "@effect-api-keys/core/ApiKeyService"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as RcMap from "effect/RcMap"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import type { Account } from "../Rotation.ts"
 import type { RotationError } from "../RotationError.ts"
 import type { SlotId } from "../VaultStore.ts"
@@ -22,10 +23,18 @@ export interface OpenAccount {
 export interface Accounts {
   /** The account of a slot, for as long as the scope lasts. */
   readonly open: (operation: string, id: SlotId) => Effect.Effect<OpenAccount, RotationError, Scope.Scope>
+  /**
+   * Whoever opens an account from now on gets it built anew, with the credential that is there by then. Who has it open keeps
+   * what it has. One that was built just now is left as it is.
+   */
+  readonly renew: (name: string) => Effect.Effect<void>
 }
 
 /** How long an account that nobody uses is kept: building it anew may mean to read its credential anew. */
 const idle = Duration.minutes(10)
+
+/** How old an account is before it is built anew: many slots may find out at once that its credential is refused. */
+const settled = Duration.toMillis("30 seconds")
 
 /** How long the layer of an account may take: for longer, nobody would know why a rotation stands still. */
 const patience = Duration.seconds(30)
@@ -41,14 +50,28 @@ export const make = Effect.fnUntraced(function* <R>(
   accounts: (name: string) => Account<R> | undefined
 ): Effect.fn.Return<Accounts, never, R | Scope.Scope> {
   const services = yield* Effect.context<R>()
+  const service = yield* Effect.scope
   // Layers that accounts share, such as that of an HTTP client, are built once.
-  const memoMap = Layer.CurrentMemoMap.forkOrCreate(services)
+  const shared = Layer.CurrentMemoMap.forkOrCreate(services)
+  /** When each account that is open was built, for the last time. */
+  const built = new Map<string, { readonly at: number }>()
+  /** The accounts whose next layer has nothing of those before: what is shared is built once, and so is a credential in it. */
+  const renewed = new Set<string>()
 
   const build = Effect.fnUntraced(function* (name: string): Effect.fn.Return<OpenAccount, string, Scope.Scope> {
     const account = accounts(name)
     if (account === undefined) return yield* Effect.fail("`accounts` gives none of this name")
     const scope = yield* Effect.scope
     const { keys, verify } = account
+    const memoMap = renewed.delete(name) ? Layer.CurrentMemoMap.forkOrCreate(services) : shared
+    const birth = { at: yield* Clock.currentTimeMillis }
+    built.set(name, birth)
+    yield* Scope.addFinalizer(
+      scope,
+      Effect.sync(() => {
+        if (built.get(name) === birth) built.delete(name)
+      })
+    )
     const context = yield* Layer.buildWithMemoMap(keys, memoMap, scope).pipe(
       Effect.provideContext(services),
       Effect.timeout(patience),
@@ -78,6 +101,15 @@ export const make = Effect.fnUntraced(function* <R>(
         // A failure is not remembered: what was wrong may have been mended.
         Effect.tapError(() => RcMap.invalidate(opened, id.account)),
         Effect.mapError((detail) => Failure.make(operation, "UnknownAccount", id, detail))
-      )
+      ),
+    renew: Effect.fnUntraced(function* (name) {
+      const birth = built.get(name)
+      if (birth === undefined) return
+      const age = (yield* Clock.currentTimeMillis) - birth.at
+      if (age >= 0 && age < settled) return
+      renewed.add(name)
+      // Nobody waits for what a layer does at its end.
+      yield* Effect.forkIn(Effect.ignoreCause(RcMap.invalidate(opened, name)), service, { startImmediately: true })
+    })
   }
 })

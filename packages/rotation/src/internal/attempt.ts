@@ -131,12 +131,17 @@ const attempt = Effect.fnUntraced(function* (
       return went
     }
     case "End": {
-      const ended = yield* vault.end(id, rotationId, end.outcome, end.problem)
+      // A key that leaked was not left as it was.
+      const failed = end.outcome === "failed" && rotation.kind === "replace"
+      const ended = yield* vault.end(id, rotationId, failed ? "contained" : end.outcome, end.problem)
       const { outcome = end.outcome, problem } = Option.getOrElse(ended.rotation, () => end)
       yield* tell({ event: "ended", outcome, ...(problem === undefined ? {} : { problem }) })
       return endOf({ outcome, ...(problem === undefined ? {} : { problem }) })
     }
     case "Wait": {
+      // It may have been mended: it is read anew.
+      if (end.problem === "AuthenticationFailed" || end.problem === "PermissionDenied")
+        yield* accounts.renew(id.account)
       const late = isLate(rotation, limits, now)
       const waited = yield* vault.waited(id, rotationId, rotation.step, end.problem, late)
       yield* tell({ event: "waiting", problem: end.problem })

@@ -6,7 +6,7 @@ import * as Stream from "effect/Stream"
 import type { KeyVault } from "../KeyVault.ts"
 import type { Attention } from "../Rotation.ts"
 import type { RotationError } from "../RotationError.ts"
-import type { Slot } from "../Slot.ts"
+import { isStopped, type Slot } from "../Slot.ts"
 import type { VaultError } from "../VaultError.ts"
 import type { SlotFilter } from "../VaultStore.ts"
 import * as Attempt from "./attempt.ts"
@@ -32,7 +32,8 @@ const attentionTo = (found: Result.Result<Slot, VaultError>, limits: Attempt.Lim
     reasons: [
       ...(orphans.length > 0 ? (["orphan"] as const) : []),
       ...(Option.isNone(running) && lost ? (["intent"] as const) : []),
-      ...(overdue ? (["overdue"] as const) : [])
+      ...(overdue ? (["overdue"] as const) : []),
+      ...(isStopped(found.success) ? (["stopped"] as const) : [])
     ]
   }
 }

@@ -41,9 +41,13 @@ const Document = Schema.Struct({
   orphans: Schema.Array(StoredOrphan)
 })
 
+/** What is not known is not dropped: whoever wrote it needs it, and the next write would lose it. */
+const strictly = { onExcessProperty: "error" } as const
+
 const Json = Schema.fromJsonString(Schema.toCodecJson(Document))
 const encodeDocument = Schema.encodeEffect(Json)
-const decodeDocument = Schema.decodeUnknownOption(Json)
+const decodeDocument = Schema.decodeUnknownOption(Json, strictly)
+const decodeLoosely = Schema.decodeUnknownOption(Json)
 const decodeFormat = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ format: Schema.Int })))
 
 /** What is sealed of a key. */
@@ -51,7 +55,7 @@ const Contents = Schema.fromJsonString(
   Schema.Struct({ address: Schema.String, secret: Schema.optionalKey(Schema.String) })
 )
 const encodeContents = Schema.encodeEffect(Contents)
-const decodeContents = Schema.decodeUnknownEffect(Contents)
+const decodeContents = Schema.decodeUnknownEffect(Contents, strictly)
 
 /** The words that a slot's document is sealed for: in another slot, account or epoch, or as another thing, it does not open. */
 const binding = (
@@ -87,6 +91,40 @@ export const leakable = (
     )
   ]
 }
+
+/** The text that a key's address is hashed as: the same address at another vendor, or of another account, is another key. */
+const addressText = ({ account, provider, value }: KeyRef): Redacted.Redacted<string> =>
+  Redacted.make(JSON.stringify([provider, account, Redacted.value(value)]))
+
+/** What a key is found by in any slot that holds it. */
+export const addressFingerprints = (sealer: Sealer, ref: KeyRef): Effect.Effect<ReadonlyArray<string>> =>
+  sealer.fingerprints(addressText(ref), "address")
+
+/** How a slot holds a key of this address; nothing where it does not. */
+export const roleOf = (slot: Slot, ref: KeyRef): "current" | "pending" | "previous" | "orphan" | undefined => {
+  if (slot.provider !== ref.provider || slot.providerAccount !== ref.account) return undefined
+  const isIts = (held: { readonly ref: KeyRef }) => Redacted.value(held.ref.value) === Redacted.value(ref.value)
+  if (isIts(slot.current)) return "current"
+  if (Option.exists(slot.pending, isIts)) return "pending"
+  if (Option.exists(slot.previous, isIts)) return "previous"
+  return slot.orphans.some((orphan) => Option.exists(orphan.ref, (found) => isIts({ ref: found })))
+    ? "orphan"
+    : undefined
+}
+
+/** Every keyed hash that a slot is found by: of what may leak, and of where its keys are. */
+const fingerprintsOf = Effect.fnUntraced(function* (sealer: Sealer, slot: Slot) {
+  const refs = [
+    slot.current.ref,
+    ...Option.toArray(slot.pending).map(({ ref }) => ref),
+    ...Option.toArray(slot.previous).map(({ ref }) => ref),
+    ...slot.orphans.flatMap(({ ref }) => Option.toArray(ref))
+  ]
+  return [
+    ...(yield* Effect.forEach(leakable(slot), ({ value }) => sealer.fingerprint(value))),
+    ...(yield* Effect.forEach(refs, (ref) => sealer.fingerprint(addressText(ref), "address")))
+  ]
+})
 
 export const encode = Effect.fnUntraced(function* (
   sealer: Sealer,
@@ -139,20 +177,21 @@ export const encode = Effect.fnUntraced(function* (
     slot: slot.slot,
     version,
     document,
-    fingerprints: yield* Effect.forEach(leakable(slot), ({ value }) => sealer.fingerprint(value)),
+    fingerprints: yield* fingerprintsOf(sealer, slot),
     open: isOpen(slot)
   }
 })
 
-/** Why a document cannot be read: the one reason that its reader can do something about, where it is that. */
-const problemOf = (document: string): string =>
-  Option.match(
-    Option.filter(decodeFormat(document), (found) => found.format > format),
-    {
-      onNone: () => "it is no document of a slot",
-      onSome: (found) => `it is of format ${found.format}, and this version of the library reads up to ${format}`
-    }
-  )
+/** Why a document cannot be read: a reason that its reader can do something about, where it is one. */
+const problemOf = (document: string): string => {
+  const later = Option.filter(decodeFormat(document), (found) => found.format > format)
+  if (Option.isSome(later)) {
+    return `it is of format ${later.value.format}, and this version of the library reads up to ${format}`
+  }
+  return Option.isSome(decodeLoosely(document))
+    ? "it holds what this version of the library does not know, and would lose"
+    : "it is no document of a slot"
+}
 
 export const decode = Effect.fnUntraced(function* (
   sealer: Sealer,
@@ -194,12 +233,22 @@ export const decode = Effect.fnUntraced(function* (
   }
 })
 
-/** Whether a document holds anything that another key than this one has sealed, or may: one that is none might be of another format. */
-export const isSealedOtherwise = (document: string, keyId: string): boolean =>
-  Option.match(decodeDocument(document), {
-    onNone: () => true,
-    onSome: ({ current, orphans, pending, previous }) =>
-      [current, pending, previous, ...orphans].some(
-        (held) => held?.sealed !== undefined && Option.getOrUndefined(keyIdOf(held.sealed)) !== keyId
-      )
-  })
+/** Whether a row is sealed, and found, by this key alone, as far as that can be seen without opening it. */
+const isSealedWith = (document: string, keyId: string): boolean =>
+  Option.exists(decodeDocument(document), ({ current, orphans, pending, previous }) =>
+    [current, pending, previous, ...orphans].every(
+      (held) => held?.sealed === undefined || Option.getOrUndefined(keyIdOf(held.sealed)) === keyId
+    )
+  )
+
+/** Whether a row is as it would be written now: it opens, under the current key alone, and is found by its hashes. */
+export const isUpToDate = Effect.fnUntraced(function* (
+  sealer: Sealer,
+  keyId: string,
+  row: StoredSlot
+): Effect.fn.Return<boolean, VaultError> {
+  if (!isSealedWith(row.document, keyId)) return false
+  const hashes = yield* fingerprintsOf(sealer, yield* decode(sealer, row))
+  const [wanted, found] = [new Set(hashes), new Set(row.fingerprints)]
+  return wanted.size === found.size && hashes.every((hash) => found.has(hash))
+})

@@ -5,6 +5,18 @@ import * as Predicate from "effect/Predicate"
 import type { RotationError } from "../RotationError.ts"
 import * as Failure from "./failure.ts"
 
+/** What the service goes by where its options do not say. The README's table says the same, in these words. */
+export const defaults = {
+  overlap: "24 hours",
+  overdueAfter: "1 hour",
+  maxMints: 5,
+  lateArrival: "15 minutes",
+  propagation: "1 minute",
+  watch: "5 minutes",
+  timeout: "30 seconds",
+  takeover: "1 minute"
+} as const
+
 /** What an option may be: a time that has an end, one that need not have, or a pause, which is more than none at all. */
 type Kind = "finite" | "endless" | "pause"
 

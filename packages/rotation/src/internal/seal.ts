@@ -25,10 +25,16 @@ export interface Sealer {
   readonly seal: (plaintext: string, binding: ReadonlyArray<string | number>) => Effect.Effect<string, VaultError>
   readonly open: (sealed: string, binding: ReadonlyArray<string | number>) => Effect.Effect<string, VaultError>
   /** The keyed hash under the current key. */
-  readonly fingerprint: (secret: Redacted.Redacted<string>) => Effect.Effect<string>
+  readonly fingerprint: (text: Redacted.Redacted<string>, kind?: HashKind) => Effect.Effect<string>
   /** The keyed hashes under every key: what was written before a change of keys has those of its time. */
-  readonly fingerprints: (secret: Redacted.Redacted<string>) => Effect.Effect<ReadonlyArray<string>>
+  readonly fingerprints: (text: Redacted.Redacted<string>, kind?: HashKind) => Effect.Effect<ReadonlyArray<string>>
 }
+
+/**
+ * What a hash is looked up for: a string that has leaked, or the key that has this address. They are hashed under keys of their
+ * own, so that no string that leaks is ever found as an address, nor an address as such a string.
+ */
+export type HashKind = "leak" | "address"
 
 const version = "v1"
 const keyBytes = 32
@@ -83,19 +89,26 @@ export const keyIdOf = (sealed: string): Option.Option<string> =>
 
 interface SealingKey {
   readonly encryption: Aead.Key
-  readonly hashing: Mac.Key
+  readonly hashing: Readonly<Record<HashKind, Mac.Key>>
 }
 
-const deriveKey = Effect.fnUntraced(function* (bytes: Uint8Array) {
+const deriveHashing = Effect.fnUntraced(function* (bytes: Uint8Array, info: string) {
   const kdf = yield* Kdf.Kdf
   const derived = yield* kdf.derive(Kdf.hkdfSha256, bytes, {
     salt: utf8.encode("effect-api-keys/rotation"),
-    info: utf8.encode("fingerprint v1"),
+    info: utf8.encode(info),
     length: keyBytes
   })
+  return yield* Mac.key(Mac.hmacSha256, derived)
+})
+
+const deriveKey = Effect.fnUntraced(function* (bytes: Uint8Array) {
   const key: SealingKey = {
     encryption: yield* Aead.key(Aead.aes256Gcm, bytes),
-    hashing: yield* Mac.key(Mac.hmacSha256, derived)
+    hashing: {
+      leak: yield* deriveHashing(bytes, "fingerprint v1"),
+      address: yield* deriveHashing(bytes, "address v1")
+    }
   }
   return key
 }, Effect.orDie)
@@ -169,8 +182,13 @@ export const make = Effect.fnUntraced(function* (
     return yield* Effect.try({ try: () => fromUtf8.decode(plaintext), catch: () => unreadable() })
   })
 
-  const hash = (keyId: string, key: SealingKey, secret: Redacted.Redacted<string>): Effect.Effect<string> =>
-    Effect.suspend(() => mac.sign(key.hashing, utf8.encode(Redacted.value(secret)))).pipe(
+  const hash = (
+    keyId: string,
+    key: SealingKey,
+    text: Redacted.Redacted<string>,
+    kind: HashKind = "leak"
+  ): Effect.Effect<string> =>
+    Effect.suspend(() => mac.sign(key.hashing[kind], utf8.encode(Redacted.value(text)))).pipe(
       Effect.map((tag) => `${keyId}.${Hex.encode(tag)}`),
       Effect.orDie
     )
@@ -178,7 +196,7 @@ export const make = Effect.fnUntraced(function* (
   return {
     seal,
     open,
-    fingerprint: (secret) => hash(current.id, current, secret),
-    fingerprints: (secret) => Effect.forEach(all, ([keyId, key]) => hash(keyId, key, secret))
+    fingerprint: (text, kind) => hash(current.id, current, text, kind),
+    fingerprints: (text, kind) => Effect.forEach(all, ([keyId, key]) => hash(keyId, key, text, kind))
   }
 }, Effect.provide(services))

@@ -1,11 +1,13 @@
-import type { KeyRef } from "@effect-api-keys/core/ApiKey"
 import { ApiKeyError } from "@effect-api-keys/core/ApiKeyError"
+import type { ApiKeyService } from "@effect-api-keys/core/ApiKeyService"
+import * as Clock from "effect/Clock"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -130,7 +132,11 @@ export const make = Effect.fnUntraced(function* <R>(
     // What is written down is executed, also where the caller does not wait for it.
     return yield* Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
-        const slot = yield* Failure.translate(operation, id)(begin)
+        const slot = yield* Effect.catchIf(begin, VaultError.is("Taken"), () =>
+          Effect.fail(
+            Failure.make(operation, "Taken", id, "this is the name of another rotation: give a new `rotationId`")
+          )
+        ).pipe(Failure.translate(operation, id))
         const rotation = Option.getOrUndefined(slot.rotation)
         if (rotation === undefined) return yield* noRotation(operation, id)
         if (isEnded(rotation)) return progressOf(slot, rotation)
@@ -205,45 +211,70 @@ export const make = Effect.fnUntraced(function* <R>(
       ({ id }, index) =>
         index === found.findIndex((match) => match.id.account === id.account && match.id.slot === id.slot)
     )
-    const [started, failed] = yield* Effect.partition(
+    const [answers, failed] = yield* Effect.partition(
       slots,
-      ({ handle, id }) => start(operation, id, "replace", given, handle),
+      ({ handle, id, role }) =>
+        // Nobody uses an orphan: it is shut off, and whatever the slot is at goes on.
+        role === "orphan"
+          ? Effect.as(settleOrphan(operation, id, handle), Option.none<Progress>())
+          : Effect.asSome(start(operation, id, "replace", given, handle)),
       { concurrency: incidentConcurrency }
     )
+    const started = answers.flatMap(Option.toArray)
     const [first] = failed
     if (first === undefined) return started
     const { account = "", detail = first.problem, problem, slot = "" } = first
     const others = failed.slice(1).map((error) => `${error.account}/${error.slot}`)
     const also = others.length === 0 ? "" : `, and not in ${others.join(", ")} either`
-    const summary = `${detail} (started in ${started.length} of ${slots.length} slots${also})`
+    const summary = `${detail} (done in ${answers.length} of ${slots.length} slots${also})`
     return yield* Failure.make(operation, problem, { account, slot }, summary)
   })
 
-  /** Shuts an orphan off, if the vendor still knows it. */
-  const shutOff = Effect.fnUntraced(function* (
+  /** Whether the same credential sees the slot's own key: else a vendor's "not found" says nothing. */
+  const seesOwnKey = (operation: string, id: SlotId, keys: ApiKeyService["Service"], { current }: Slot) =>
+    keys.get(current.ref).pipe(Effect.asVoid, Failure.translate(operation, id))
+
+  /** Shuts off an orphan whose address is known, and takes it out of the ledger. */
+  const settleOrphan = Effect.fnUntraced(function* (
+    operation: string,
     id: SlotId,
-    ref: KeyRef
-  ): Effect.fn.Return<void, RotationError, Scope.Scope> {
-    const { keys } = yield* accounts.open("settle", id)
-    yield* keys.revoke(ref).pipe(
-      Effect.catchIf(ApiKeyError.is("KeyNotFound"), () => Effect.void),
-      Failure.translate("settle", id)
+    handle: string,
+    keep = false
+  ): Effect.fn.Return<Slot, RotationError> {
+    const slot = yield* read(operation, id)
+    const orphans = slot.orphans.filter((candidate) => candidate.handle === handle)
+    if (orphans.length === 0) {
+      const detail = "the slot has no orphan of this handle, and no intent of this marker: `attention` lists them"
+      return yield* Failure.make(operation, "NotFound", id, detail)
+    }
+    const live = orphans.flatMap(({ ref }) => Option.toArray(ref)).filter((ref) => !keep && !isHeld(slot, { ref }))
+    yield* Effect.scoped(
+      Effect.forEach(live, (ref) =>
+        Effect.flatMap(accounts.open(operation, id), ({ keys }) =>
+          keys.revoke(ref).pipe(
+            Effect.asVoid,
+            Failure.translate(operation, id),
+            Effect.catchIf(RotationError.is("KeyNotFound"), () => seesOwnKey(operation, id, keys, slot))
+          )
+        )
+      )
     )
+    return yield* Failure.translate(operation, id)(vault.closeOrphan(id, handle))
   })
 
   const settle: Rotation["Service"]["settle"] = Effect.fnUntraced(function* (id, handle, { keep = false } = {}) {
     const slot = yield* read("settle", id)
-    const orphan = slot.orphans.find((candidate) => candidate.handle === handle)
-    const intent = slot.intents.find((candidate) => candidate.intent.marker === handle)
-    if (intent !== undefined) {
-      if (Option.exists(slot.rotation, (rotation) => !isEnded(rotation))) {
-        return yield* Failure.make("settle", "InProgress", id, "the rotation still looks for what became of this mint")
-      }
-      return yield* Failure.translate("settle", id)(vault.closeIntent(id, handle))
+    const found = slot.intents.find((candidate) => candidate.intent.marker === handle)
+    if (found === undefined) return yield* settleOrphan("settle", id, handle, keep)
+    const running = Option.exists(slot.rotation, (rotation) => !isEnded(rotation))
+    const now = yield* Clock.currentTimeMillis
+    if (running && now < found.recordedAt + limits.lateArrival) {
+      return yield* Failure.make("settle", "InProgress", id, "the rotation still looks for what became of this mint")
     }
-    const ref = orphan === undefined ? undefined : Option.getOrUndefined(orphan.ref)
-    if (ref !== undefined && !keep && !isHeld(slot, { ref })) yield* Effect.scoped(shutOff(id, ref))
-    return yield* Failure.translate("settle", id)(vault.closeOrphan(id, handle))
+    const settled = yield* Failure.translate("settle", id)(vault.settleIntent(id, handle))
+    // What it waited for is said.
+    if (running) yield* Effect.ignore(resume(id, true))
+    return settled
   })
 
   const rotation: Rotation["Service"] = {
@@ -266,11 +297,28 @@ export const make = Effect.fnUntraced(function* <R>(
       ),
     resume: (id) => resume(id, true),
     acknowledge,
+    cancel: Effect.fnUntraced(function* (id, rotationId) {
+      const slot = yield* Failure.translate("cancel", id)(vault.cancel(id, rotationId))
+      return yield* Option.match(slot.rotation, {
+        onNone: () => Effect.fail(noRotation("cancel", id)),
+        onSome: (last) => Effect.succeed(progressOf(slot, last))
+      })
+    }),
     adopt: Effect.fnUntraced(function* (id, { ref, secret }, given) {
       const { keys } = yield* accounts.open("adopt", id)
       yield* Failure.translate("adopt", id)(keys.get(ref))
       const key = { ref, handle: keys.handle(ref), ...(secret === undefined ? {} : { secret }) }
-      return yield* Failure.translate("adopt", id)(vault.adopt(id, key, given))
+      const replaced = given?.replace === true ? yield* Effect.option(vault.read(id)) : Option.none()
+      const slot = yield* Failure.translate("adopt", id)(vault.adopt(id, key, given))
+      const orphan = Option.flatMap(replaced, ({ current }) =>
+        Option.fromUndefinedOr(slot.orphans.find(({ handle }) => handle === current.handle))
+      )
+      if (Option.isNone(orphan) || Option.isNone(orphan.value.ref)) return slot
+      // The new key is seen, so "not found" is true of the one that was there before.
+      const old = yield* Effect.result(keys.get(orphan.value.ref.value))
+      return Result.isFailure(old) && ApiKeyError.is("KeyNotFound")(old.failure)
+        ? yield* Failure.translate("adopt", id)(vault.closeOrphan(id, orphan.value.handle))
+        : slot
     }, Effect.scoped),
     revokeAndReplace,
     settle,

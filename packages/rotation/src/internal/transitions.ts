@@ -45,13 +45,25 @@ export interface Begin {
   readonly leaked?: string
 }
 
-/** Opens a rotation; one that replaces a leaked key takes the slot from any other. */
+/** Whether a rotation that is asked for is the one that was asked for before under this name. */
+const isSame = (last: RotationRecord, { kind, leaked }: Begin): boolean => last.kind === kind && last.leaked === leaked
+
+/** Whether a rotation is replacing what is to be replaced: the slot's current key, and it has no new one yet. */
+const isReplacing = ({ current }: Slot, running: RotationRecord, asked: Begin): boolean =>
+  [running, asked].every(
+    ({ kind, leaked }) => kind === "replace" && (leaked === undefined || leaked === current.handle)
+  ) && running.promotedAt === undefined
+
+/** Opens a rotation; one that replaces a leaked key takes the slot from any other, but from one that does just that. */
 export const begin =
   (options: Begin): Transition =>
   (slot, now) => {
     const running = Option.filter(slot.rotation, (rotation) => !isEnded(rotation))
-    if (Option.exists(slot.rotation, ({ id }) => id === options.id)) return done(slot)
+    if (Option.isSome(slot.rotation) && slot.rotation.value.id === options.id) {
+      return isSame(slot.rotation.value, options) ? done(slot) : refused("Taken")
+    }
     if (Option.isSome(running) && options.kind === "rotate") return refused("InProgress")
+    if (Option.isSome(running) && isReplacing(slot, running.value, options)) return done(slot)
     const { leaked, ...rest } = options
     return done({
       ...slot,
@@ -73,13 +85,14 @@ export const begin =
     })
   }
 
-/** What the current key was before an earlier rotation shut it off, and did not replace it: the vendor shows it no more. */
-const containedBefore = ({ current, rotation }: Slot): Partial<RotationRecord> => {
+/**
+ * What an earlier rotation knows of the current key, which it shut off and did not replace: the vendor shows it no more as it
+ * was.
+ */
+const containedBefore = ({ rotation }: Slot): Partial<RotationRecord> => {
   const last = Option.getOrUndefined(rotation)
-  const before = last?.kind === "replace" && last.promotedAt === undefined ? last.before : undefined
-  // Another key may have been taken in since.
-  if (last === undefined || before === undefined || current.storedAt > last.startedAt) return {}
-  return { before, retiring: last.retiring }
+  if (last?.kind !== "replace" || last.promotedAt !== undefined || !last.retiring) return {}
+  return { retiring: true, ...(last.before === undefined ? {} : { before: last.before }) }
 }
 
 /** Takes the next epoch: whoever holds an earlier one cannot put a key any more. */
@@ -108,17 +121,36 @@ export const closeIntent =
       ? done({ ...slot, intents: slot.intents.filter(({ intent }) => intent.marker !== marker) })
       : done(slot)
 
-/** Takes an intent out of the ledger whose mint was not sent, for certain. */
-export const unsent = (id: string, marker: string): Transition =>
-  inRotation(id, (slot, rotation) =>
+/**
+ * Takes an intent out of the ledger whose mint was not sent, for certain; where it had been sent `before`, in vain as far as is
+ * known, it is as it was then.
+ */
+export const unsent = (id: string, marker: string, before?: IntentRecord): Transition =>
+  inRotation(id, (slot, rotation) => {
+    const is = slot.intents.find(({ intent }) => intent.marker === marker)
+    if (is === undefined || is.epoch === before?.epoch) return done(slot)
+    const others = slot.intents.filter((record) => record !== is)
+    return done({
+      ...slot,
+      rotation: Option.some({ ...rotation, mints: rotation.mints - 1 }),
+      intents: before === undefined ? others : [...others, before]
+    })
+  })
+
+/**
+ * Takes out of the ledger, on a person's word, a mint that nobody can tell the end of. Who may still be sending it cannot put
+ * its key any more.
+ */
+export const settleIntent =
+  (marker: string): Transition =>
+  (slot) =>
     slot.intents.some(({ intent }) => intent.marker === marker)
       ? done({
           ...slot,
-          rotation: Option.some({ ...rotation, mints: rotation.mints - 1 }),
+          epoch: slot.epoch + 1,
           intents: slot.intents.filter(({ intent }) => intent.marker !== marker)
         })
       : done(slot)
-  )
 
 /**
  * Takes in a key, from whoever holds the latest epoch: as pending; or as the current one where it was rotated in place, for the
@@ -181,6 +213,11 @@ export const promote = (id: string, epoch: number): Transition =>
       // One that was deleted to contain a leak is of no use to anyone.
       previous: rotation.strategy === "successor" ? Option.some(slot.current) : Option.none(),
       intents: withoutLanded(slot),
+      // One that an earlier rotation has left behind is still somewhere.
+      orphans: Option.match(slot.previous, {
+        onNone: () => slot.orphans,
+        onSome: (left) => withOrphan(slot.orphans, unretired(left, id, now))
+      }),
       rotation: Option.some({ ...rotation, promotedAt: now })
     })
   })
@@ -197,8 +234,24 @@ export const dropPrevious = (id: string, orphan?: Orphan): Transition =>
         })
   )
 
+/** A key that was to be used, and that nobody has shut off as far as is known. */
+const unretired = ({ handle, ref }: HeldKey, rotationId: string, foundAt: number): Orphan => ({
+  handle,
+  ref: Option.some(ref),
+  inert: false,
+  origin: "unretired",
+  rotationId,
+  foundAt
+})
+
+/** Some vendors mask handles, so that several orphans may have one: they are the same where the address is, or the finding. */
+const isSameOrphan = (a: Orphan, b: Orphan): boolean =>
+  Option.isSome(a.ref) && Option.isSome(b.ref)
+    ? Redacted.value(a.ref.value.value) === Redacted.value(b.ref.value.value)
+    : a.handle === b.handle && a.rotationId === b.rotationId && a.foundAt === b.foundAt
+
 const withOrphan = (orphans: ReadonlyArray<Orphan>, orphan: Orphan): ReadonlyArray<Orphan> => [
-  ...orphans.filter(({ handle }) => handle !== orphan.handle),
+  ...orphans.filter((other) => !isSameOrphan(other, orphan)),
   orphan
 ]
 
@@ -289,6 +342,26 @@ export const end =
           })
         })(slot, now)
 
+/**
+ * Ends a rotation where it is, on a person's word. Whoever goes on with it is fenced, and keys beside the current one go into
+ * the ledger.
+ */
+export const cancel = (id: string): Transition =>
+  inRotation(id, (slot, rotation, now) => {
+    const { problem: _before, ...rest } = rotation
+    const pending = Option.map(slot.pending, (key): Orphan => ({ ...unretired(key, id, now), origin: "unclaimed" }))
+    const previous = Option.map(slot.previous, (key) => unretired(key, id, now))
+    return done({
+      ...slot,
+      epoch: slot.epoch + 1,
+      pending: Option.none(),
+      previous: Option.none(),
+      intents: withoutLanded(slot),
+      orphans: [...Option.toArray(pending), ...Option.toArray(previous)].reduce(withOrphan, slot.orphans),
+      rotation: Option.some({ ...rest, outcome: "superseded", problem: "Cancelled", endedAt: now, overdue: false })
+    })
+  })
+
 /** The consumer has the new key. */
 export const acknowledge = (id: string): Transition =>
   inRotation(id, (slot, rotation) =>
@@ -303,13 +376,26 @@ export const rerun = (id: string, run: number): Transition =>
     rotation.run >= run ? done(slot) : done({ ...slot, rotation: Option.some({ ...rotation, run }) })
   )
 
-/** Takes in another key as the current one, where nothing is under way: the key was rotated or made anew by someone else. */
+/**
+ * Takes in another key as the current one, where nothing is under way: the key was rotated or made anew by someone else. The one
+ * that was current goes into the ledger: it may be alive.
+ */
 export const replaceCurrent =
   (key: HeldKey): Transition =>
-  (slot) => {
+  (slot, now) => {
     if (Option.exists(slot.rotation, (rotation) => !isEnded(rotation)) || Option.isSome(slot.pending)) {
       return refused("InProgress")
     }
     if (key.ref.provider !== slot.provider || key.ref.account !== slot.providerAccount) return refused("Taken")
-    return sameKey(slot.current, key) ? done(slot) : done({ ...slot, current: key })
+    if (sameKey(slot.current, key)) return done(slot)
+    const others = slot.orphans.filter(({ ref }) => !Option.exists(ref, (found) => sameKey(key, { ref: found })))
+    const last = Option.getOrUndefined(slot.rotation)
+    return done({
+      ...slot,
+      current: key,
+      previous: Option.filter(slot.previous, (held) => !sameKey(held, key)),
+      orphans: withOrphan(others, unretired(slot.current, last?.id ?? "", now)),
+      // What it knows of the key that was current is not true of this one.
+      rotation: Option.map(slot.rotation, ({ before: _before, ...rest }) => ({ ...rest, retiring: false }))
+    })
   }

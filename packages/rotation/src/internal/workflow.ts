@@ -22,8 +22,16 @@ import { Advanced, backoff, pauseOf } from "./attempt.ts"
  * @category workflow
  */
 export const RotationWorkflow = Workflow.make("@effect-api-keys/rotation/Rotation/v1", {
-  payload: { account: Schema.String, slot: Schema.String, rotationId: Schema.String, run: Schema.String },
-  idempotencyKey: ({ account, rotationId, run, slot }) => JSON.stringify([account, slot, rotationId, run]),
+  payload: {
+    account: Schema.String,
+    slot: Schema.String,
+    rotationId: Schema.String,
+    /** The name of a rotation may be given again, when another has come between. */
+    startedAt: Schema.String,
+    run: Schema.String
+  },
+  idempotencyKey: ({ account, rotationId, run, slot, startedAt }) =>
+    JSON.stringify([account, slot, rotationId, startedAt, run]),
   /** Without an `outcome` where a further execution goes on with the rotation. */
   success: Schema.Struct({ outcome: Schema.optionalKey(Outcome), problem: Schema.optionalKey(Problem) })
 })
@@ -56,10 +64,11 @@ export interface Executions {
   readonly wake: (id: SlotId, rotation: RotationRecord) => Effect.Effect<void>
 }
 
-const payloadOf = ({ account, slot }: SlotId, { id, run }: RotationRecord) => ({
+const payloadOf = ({ account, slot }: SlotId, { id, run, startedAt }: RotationRecord) => ({
   account,
   slot,
   rotationId: id,
+  startedAt: String(startedAt),
   run: String(run)
 })
 

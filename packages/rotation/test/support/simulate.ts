@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
@@ -218,10 +219,19 @@ export const simulate = Effect.fnUntraced(function* (simulation: Simulation): Ef
 
   const firstList = yield* world.listing
   let known: { readonly document: string; readonly slot: Slot } | undefined
+  const whenEnded = Latch.makeUnsafe(false)
+  const isEnded = (): boolean => whenEnded.isOpen()
+  /** Waits for the end, as the vault has it, without a read of its own. */
+  const ended = Effect.asVoid(whenEnded.await)
   /** The slot as it is now; a document that was read before is not opened again. */
   const slotNow = Effect.gen(function* () {
     const document = Option.getOrThrow(yield* Effect.orDie(raw.read(id))).document
-    if (known?.document !== document) known = { document, slot: yield* Effect.orDie(vault.read(id)) }
+    if (known?.document !== document) {
+      const slot = yield* Effect.orDie(vault.read(id))
+      known = { document, slot }
+      if (Option.exists(slot.rotation, ({ outcome }) => outcome !== undefined)) whenEnded.openUnsafe()
+      else whenEnded.closeUnsafe()
+    }
     return known.slot
   })
 
@@ -375,11 +385,6 @@ export const simulate = Effect.fnUntraced(function* (simulation: Simulation): Ef
   const byHand = new Set(
     (yield* world.keys).filter(({ address }) => address !== first.address).map(({ address }) => address)
   )
-
-  const isEnded = (): boolean =>
-    Option.exists(known?.slot.rotation ?? Option.none(), ({ outcome }) => outcome !== undefined)
-  /** Waits for the end, as the vault has it, without a read of its own. */
-  const ended = Effect.repeat(Effect.sleep("1 second"), { until: isEnded })
 
   const spawn = Effect.fnUntraced(function* () {
     const index = running.length

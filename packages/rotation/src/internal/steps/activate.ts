@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Digest from "../digest.ts"
-import { giveWay } from "./before.ts"
+import { giveWay, missing } from "./before.ts"
 import type { Attempt, Context } from "./context.ts"
 import { ended, goTo, nextOf } from "./stepEnd.ts"
 
@@ -12,11 +12,7 @@ export const activate = (context: Context): Attempt => {
     const pending = Option.getOrUndefined(slot.pending)
     if (pending === undefined) return goTo("mint")
     const successor = yield* find(pending.ref)
-    if (Option.isNone(successor)) {
-      // Someone removed it, or whoever minted it took it back.
-      yield* abandon(pending)
-      return goTo("mint")
-    }
+    if (Option.isNone(successor)) return yield* missing(context, slot, rotation, pending)
     const superseded = yield* giveWay(context, slot, rotation, pending)
     if (superseded !== undefined) return superseded
     const { before } = rotation

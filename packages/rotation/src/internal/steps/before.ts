@@ -2,13 +2,14 @@ import type { ApiKey } from "@effect-api-keys/core/ApiKey"
 import type { KeySpec } from "@effect-api-keys/core/ApiKeyService"
 import { unmarkedName } from "@effect-api-keys/core/Recovery"
 import { Restriction } from "@effect-api-keys/core/Restrictions"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Before, HeldKey, Problem, RotationRecord, Slot } from "../../Slot.ts"
 import * as Digest from "../digest.ts"
 import type { Context } from "./context.ts"
-import { ended, type Failure, type StepEnd } from "./stepEnd.ts"
+import { ended, type Failure, goTo, type StepEnd, wait } from "./stepEnd.ts"
 
 /** What a key is now, for comparison with what it is later. */
 export const describe = Effect.fnUntraced(function* (
@@ -50,6 +51,27 @@ export const changed = Effect.fnUntraced(function* (
   if (Option.isNone(old)) return "Deleted"
   if (before === undefined || (yield* Digest.ofSettings(old.value)) === before.digest) return undefined
   return old.value.status === "disabled" && before.status !== "disabled" ? "Disabled" : "Changed"
+})
+
+/** What is done where the vendor does not show the pending key. */
+export const missing = Effect.fnUntraced(function* (
+  context: Context,
+  slot: Slot,
+  rotation: RotationRecord,
+  pending: HeldKey
+): Effect.fn.Return<StepEnd, Failure> {
+  const { abandon, find, limits } = context
+  const now = yield* Clock.currentTimeMillis
+  // It may not be shown yet.
+  if (now - pending.storedAt < limits.propagation) return wait("KeyNotFound", "5 seconds")
+  // A credential that sees neither key may be another account's; it is mended, or both were removed.
+  const blind = Option.isNone(yield* find(slot.current.ref))
+  if (blind && now - rotation.since < limits.lateArrival) return wait("KeyNotFound")
+  const superseded = yield* giveWay(context, slot, rotation, pending)
+  if (superseded !== undefined) return superseded
+  // Someone removed it, or whoever minted it took it back.
+  yield* abandon(pending)
+  return goTo("mint")
 })
 
 /** Ends a rotation whose old key someone has changed, and gives the successor up. */

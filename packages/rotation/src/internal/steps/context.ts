@@ -75,13 +75,24 @@ export const make = (setting: Setting, read: Slot) => {
   const find = (ref: KeyRef): Effect.Effect<Option.Option<ApiKey>, ApiKeyError> =>
     Effect.catchIf(Effect.map(keys.get(ref), Option.some), isNotFound, () => Effect.succeed(Option.none()))
 
-  /** Shuts a key off for good that nobody is to use. */
-  const remove = (ref: KeyRef): Effect.Effect<void, ApiKeyError> =>
-    Effect.catchIf(
-      keys.supports("delete") ? keys.delete(ref) : Effect.asVoid(keys.revoke(ref)),
-      isNotFound,
-      () => Effect.void
-    )
+  /**
+   * Whether "not found" may be believed of a key that is known since then: where the vendor has had the time to show it, and the
+   * same credential sees the slot's own key.
+   */
+  const isGone = Effect.fnUntraced(function* (since: number): Effect.fn.Return<boolean, ApiKeyError> {
+    const now = yield* Clock.currentTimeMillis
+    return now - since >= limits.propagation && Option.isSome(yield* find(held.current.ref))
+  })
+
+  /** Shuts a key off that nobody is to use, and says whether it is off for certain. */
+  const shutOff = (ref: KeyRef, since: number): Effect.Effect<boolean, ApiKeyError> =>
+    Effect.catchIf(Effect.as(keys.revoke(ref), true), isNotFound, () => isGone(since))
+
+  /** Shuts a key off for good that nobody is to use, and says whether it is gone for certain. */
+  const remove = (ref: KeyRef, since: number): Effect.Effect<boolean, ApiKeyError> =>
+    keys.supports("delete")
+      ? Effect.catchIf(Effect.as(keys.delete(ref), true), isNotFound, () => isGone(since))
+      : shutOff(ref, since)
 
   const orphanOf = Effect.fnUntraced(function* (
     found: { readonly handle: string; readonly ref: Option.Option<KeyRef>; readonly inert: boolean },
@@ -92,8 +103,8 @@ export const make = (setting: Setting, read: Slot) => {
   })
 
   /** Removes what is in the ledger; what cannot be removed now is left to the sweep. */
-  const clear = ({ handle, ref }: NewKey | HeldKey): Effect.Effect<void> =>
-    Effect.ignore(Effect.andThen(remove(ref), vault.closeOrphan(id, handle)))
+  const clear = ({ handle, ref }: Pick<NewKey, "handle" | "ref">, since: number): Effect.Effect<void> =>
+    Effect.ignore(Effect.flatMap(remove(ref, since), (gone) => (gone ? vault.closeOrphan(id, handle) : Effect.void)))
 
   /**
    * Gives up the pending key. It goes into the ledger first: who has not heard that it is current by now is refused there, and
@@ -103,7 +114,7 @@ export const make = (setting: Setting, read: Slot) => {
     const { handle, ref } = pending
     const orphan = yield* orphanOf({ handle, ref: Option.some(ref), inert: false }, "unclaimed")
     yield* vault.discardPending(id, rotationId, orphan)
-    yield* clear(pending)
+    yield* clear({ handle, ref }, pending.storedAt)
   })
 
   /**
@@ -116,15 +127,25 @@ export const make = (setting: Setting, read: Slot) => {
         duration: "10 seconds",
         orElse: () => Effect.fail(new VaultError({ operation: "put", problem: "Unavailable" }))
       }),
+      Effect.tapError(({ problem }) => (problem === "Unavailable" ? warn(key) : Effect.void)),
       Effect.retry({ while: VaultError.is("Unavailable"), schedule: Schedule.spaced("5 seconds") }),
       Effect.asVoid
     )
+
+  let warnedAt = Number.NEGATIVE_INFINITY
+  /** Says once a minute that a key waits for the vault: who ends the process now leaves it to be found at the vendor. */
+  const warn = Effect.fnUntraced(function* ({ handle }: IssuedKey) {
+    const now = yield* Clock.currentTimeMillis
+    if (now - warnedAt < 60_000) return
+    warnedAt = now
+    yield* Effect.logWarning("a new key waits for the vault, which does not answer", { ...id, rotationId, handle })
+  })
 
   /** Whether a mint that was announced cannot arrive any more. */
   const isPast = ({ recordedAt }: IntentRecord): Effect.Effect<boolean> =>
     Effect.map(Clock.currentTimeMillis, (now) => now >= recordedAt + limits.lateArrival)
 
-  return { ...setting, write, isOurs, find, remove, orphanOf, clear, abandon, handIn, isPast }
+  return { ...setting, write, isOurs, find, isGone, shutOff, remove, orphanOf, clear, abandon, handIn, isPast }
 }
 
 /** What every step does with the slot, with the vendor and with keys that nobody is to use; for one attempt. */

@@ -1,6 +1,7 @@
 import type { IssuedKey } from "@effect-api-keys/core/ApiKey"
 import { ApiKeyError } from "@effect-api-keys/core/ApiKeyError"
 import type { MintIntent } from "@effect-api-keys/core/Recovery"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -68,17 +69,18 @@ export const mintSuccessor = (context: Context): Attempt => {
 
   return Effect.fnUntraced(function* (slot, rotation) {
     if (Option.isSome(slot.pending)) {
-      const pending = slot.pending.value
-      const seen = yield* find(pending.ref)
-      if (Option.isSome(seen) && isPendingOf(slot, rotation)) return nextOf(rotation)
-      // It is of another rotation, or was taken back by whoever minted it, and did not know that it had been put.
-      yield* abandon(pending)
+      // Where it is not there any more, the next step finds it out.
+      if (isPendingOf(slot, rotation)) return nextOf(rotation)
+      yield* abandon(slot.pending.value)
     }
     if (rotation.mints >= limits.maxMints) return ended("failed", "TooManyMints")
     const { before = yield* remember(slot, rotation) } = rotation
     // Of a key that was shut off before anyone read it, nobody knows what its successor may be.
     if (before === undefined)
       return rotation.kind === "rotate" ? ended("superseded", "Deleted") : ended("contained", "Undetermined")
+    // It would be a copy that works for nobody, and nobody would switch it on when the old one is.
+    if (before.status === "disabled" || before.status === "suspended")
+      return ended(rotation.kind === "rotate" ? "superseded" : "contained", "Disabled")
     const claimed = yield* write(vault.claim(id, rotationId))
     const { epoch } = claimed
     for (const record of openIntents(claimed)) {
@@ -104,7 +106,7 @@ export const mintSuccessor = (context: Context): Attempt => {
         : keys.create(recreated, { deliver, deliverTimeout, intent })
     )
     if (Exit.isSuccess(minted)) return nextOf(rotation)
-    if (refused !== undefined) yield* clear(refused)
+    if (refused !== undefined) yield* clear(refused, yield* Clock.currentTimeMillis)
     const errors = errorsOf(minted.cause)
     if (errors.some(isNotFound)) {
       yield* vault.unsent(id, rotationId, intent.marker)

@@ -1,5 +1,4 @@
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type { IntentRecord } from "../../Slot.ts"
 import type { Context } from "./context.ts"
@@ -14,6 +13,12 @@ export const settle = Effect.fnUntraced(function* (
   { intent }: IntentRecord,
   epoch?: number
 ): Effect.fn.Return<"taken" | "gone" | "unseen" | "undetermined", Failure> {
+  /** Removes what was found; what cannot be removed, now or at all, is written down: for the sweep, or for a person. */
+  const clear = Effect.fnUntraced(function* (found: Parameters<typeof orphanOf>[0]) {
+    const gone = Option.isSome(found.ref) && (yield* Effect.orElseSucceed(remove(found.ref.value, 0), () => false))
+    if (gone) yield* vault.closeIntent(id, intent.marker)
+    else yield* vault.addOrphan(id, yield* orphanOf(found, "lost"), intent.marker)
+  })
   // What the vendor's layer does not take for its own any more is left to a person.
   const recovery = yield* Effect.catchIf(keys.recover(intent), isFinal, () => Effect.succeed(undefined))
   switch (recovery?._tag) {
@@ -24,17 +29,12 @@ export const settle = Effect.fnUntraced(function* (
         yield* vault.put(id, rotationId, epoch, recovery.issued, intent.marker)
         return "taken"
       }
-      yield* remove(recovery.issued.ref)
-      yield* vault.closeIntent(id, intent.marker)
+      const { handle, ref } = recovery.issued
+      yield* clear({ handle, ref: Option.some(ref), inert: false })
       return "gone"
     }
     case "Orphaned": {
-      const removed = Option.isSome(recovery.ref)
-        ? yield* Effect.exit(remove(recovery.ref.value))
-        : Exit.fail<unknown>(undefined)
-      // One that cannot be removed, now or at all, is written down: for the sweep, or for a person.
-      if (Exit.isSuccess(removed)) yield* vault.closeIntent(id, intent.marker)
-      else yield* vault.addOrphan(id, yield* orphanOf(recovery, "lost"), intent.marker)
+      yield* clear(recovery)
       return "gone"
     }
     case "NotApplied":

@@ -1,3 +1,4 @@
+import type { KeyRef } from "@effect-api-keys/core/ApiKey"
 import { markerOf, unmarkedName } from "@effect-api-keys/core/Recovery"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -5,19 +6,33 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import type { Orphan, RotationRecord, Slot } from "../../Slot.ts"
+import { isHeld } from "../transitions.ts"
 import { type Attempt, type Context, openIntents } from "./context.ts"
 import { settle } from "./settle.ts"
 import { afterFailure, ended, type Failure, nextOf, wait } from "./stepEnd.ts"
 
 /** Looks for what lost mints have left behind, and takes the marker off the new key's name. */
 export const sweep = (context: Context): Attempt => {
-  const { find, id, keys, limits, remove, vault } = context
+  const { find, id, isGone, keys, limits, remove, vault } = context
+
+  /** Whether the vendor does not know a key any more that was there for long. */
+  const isLost = (ref: KeyRef) =>
+    Effect.flatMap(find(ref), (found) => (Option.isSome(found) ? Effect.succeed(false) : isGone(0)))
 
   /** Removes an orphan, unless a person is to decide about it; whether that failed, and how. */
-  const clear = ({ handle, origin, ref }: Orphan): Effect.Effect<Option.Option<Failure>> =>
-    Option.isNone(ref) || origin === "unretired"
-      ? Effect.succeedNone
-      : Effect.map(Effect.result(Effect.andThen(remove(ref.value), vault.closeOrphan(id, handle))), Result.getFailure)
+  const clear = Effect.fnUntraced(function* ({
+    foundAt,
+    handle,
+    origin,
+    ref
+  }: Orphan): Effect.fn.Return<void, Failure> {
+    if (Option.isNone(ref)) return
+    // It may have been taken in again meanwhile.
+    const used = isHeld(yield* vault.read(id), { ref: ref.value })
+    // Whether an old key is to go is for a person to say.
+    const gone = used || (origin === "unretired" ? yield* isLost(ref.value) : yield* remove(ref.value, foundAt))
+    if (gone) yield* vault.closeOrphan(id, handle)
+  })
 
   /** Takes orphans out of the ledger that a person has removed: the list shows the slot's own key, and not them. */
   const forget = Effect.fnUntraced(function* (slot: Slot): Effect.fn.Return<void, Failure> {
@@ -47,17 +62,17 @@ export const sweep = (context: Context): Attempt => {
     for (const record of openIntents(slot)) {
       const found = yield* settle(context, record)
       if (found === "gone" || found === "taken") continue
-      const left = record.recordedAt + limits.lateArrival - now
+      const left = Math.min(limits.lateArrival, record.recordedAt + limits.lateArrival - now)
       if (left > 0) late = Math.max(late, left)
       // What cannot be told stays in the ledger, for a person.
       else if (found === "unseen") yield* vault.closeIntent(id, record.intent.marker)
     }
     // One that cannot be removed does not keep the others alive.
-    const failures = yield* Effect.forEach(slot.orphans, clear)
+    const cleared = yield* Effect.forEach(slot.orphans, (orphan) => Effect.result(clear(orphan)))
     yield* forget(slot)
     const renamed = rotation.strategy === "in-place" || (yield* rename(slot, rotation))
-    const [failure] = failures.flatMap(Option.toArray)
-    if (failure !== undefined) return afterFailure(failure)
+    const failed = cleared.find(Result.isFailure)
+    if (failed !== undefined) return afterFailure(failed.failure)
     if (late > 0) return wait("NotSeen", late)
     // It does not hold a rotation up for long.
     if (!renamed && rotation.attempts < 5) return wait("ProviderUnavailable")

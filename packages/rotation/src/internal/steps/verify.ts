@@ -29,9 +29,7 @@ export const verify = (context: Context): Attempt => {
     const undoable = rotation.strategy !== "in-place"
     const key = undoable ? Option.getOrUndefined(slot.pending) : slot.current
     if (key === undefined) return goTo("mint")
-    // A key that is to be switched off, as the old one was, works for nobody.
-    const off = undoable && (rotation.before?.status === "disabled" || rotation.before?.status === "suspended")
-    if (ask === "none" || off) return nextOf(rotation)
+    if (ask === "none") return nextOf(rotation)
     // An old key that was shut off because it leaked, or was rotated in place, is no control. Of one whose secret nobody knows
     // nothing can be asked.
     if (undoable && rotation.kind === "rotate" && Option.isSome(slot.current.secret)) {
