@@ -353,11 +353,15 @@ const make = Effect.fnUntraced(function* (
     for (const other of ids.filter(({ account, slot }) => account !== id.account || slot !== id.slot)) {
       const row = yield* readRow("adopt", other)
       if (Option.isNone(row)) continue
+      const name = `the slot ${other.account}/${other.slot}`
       // One that cannot be read may be read by others, of a later version, and its rotation would go on.
-      const role = Document.roleOf(yield* during("adopt", other)(Document.decode(sealer, row.value)), ref)
+      const slot = yield* Effect.mapError(Document.decode(sealer, row.value), ({ detail, problem }) =>
+        failure("adopt", problem, other, `${name} may hold this key: ${detail ?? "it cannot be read"}`)
+      )
+      const role = Document.roleOf(slot, ref)
       if (role === undefined) continue
       const what = role === "orphan" ? "is to shut this key off" : `holds this key, as its ${role} one`
-      return yield* failure("adopt", "Taken", id, `the slot ${other.account}/${other.slot} ${what}`)
+      return yield* failure("adopt", "Taken", id, `${name} ${what}`)
     }
   })
 

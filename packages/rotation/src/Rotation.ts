@@ -45,7 +45,7 @@ export type Needs = "get" | "list" | "rotate" | "revoke" | "prepare" | "recover"
 export interface Account<out R = never> {
   /**
    * The vendor's layer for this account: built when it is first needed, and let go ten minutes after it was last. Where it fails,
-   * or takes more than 30 seconds, rotations wait, and it is tried again.
+   * or takes more than 30 seconds, rotations wait, and it is tried again. One whose credential the vendor refuses is built anew.
    */
   readonly keys: Layer.Layer<ApiKeyService | EachCan<Needs>, unknown, R>
   /**

@@ -54,6 +54,25 @@ const withKey = Effect.fnUntraced(function* (of: SlotId = id) {
   return { store, vault }
 })
 
+/** A slot that holds, as pending, a key that another slot may hold as well: nobody takes it in, a rotation brings it. */
+const withPending = Effect.fnUntraced(function* (vault: KeyVault["Service"], of: SlotId, value: string) {
+  yield* vault.adopt(of, known(`before ${value}`))
+  yield* vault.begin(of, begun("r0"))
+  const { epoch } = yield* vault.claim(of, "r0")
+  yield* vault.intend(of, "r0", epoch, intentOf("m0"))
+  yield* vault.put(of, "r0", epoch, issued(value), "m0")
+  return epoch
+})
+
+const orphanOf = (value: string): Orphan => ({
+  handle: `acme_${value}`,
+  ref: Option.some(refOf(value)),
+  inert: false,
+  origin: "unclaimed",
+  rotationId: "r0",
+  foundAt: 0
+})
+
 const check = <Ts>(property: fc.IAsyncPropertyWithHooks<Ts>, numRuns = 60) =>
   Effect.promise(() => fc.assert(property, { numRuns }))
 
@@ -91,6 +110,104 @@ describe("adopt", () => {
     })
   )
 
+  it.effect("mends a secret that was wrong, while nothing is under way, and only where it is asked to", () =>
+    Effect.gen(function* () {
+      const { store, vault } = yield* withKey()
+      const right = known("first", "the right secret")
+      assert.strictEqual(yield* problemOf(vault.adopt(id, right)), "Taken")
+      yield* TestClock.adjust("1 minute")
+      const mended = yield* vault.adopt(id, right, { replace: true })
+      assert.deepStrictEqual(secretOf(mended), Option.some("the right secret"))
+      assert.strictEqual(mended.current.storedAt, 60_000)
+      assert.deepStrictEqual(mended.orphans, [])
+      assert.deepStrictEqual(yield* vault.read(id), mended)
+      assert.strictEqual((yield* vault.match(Redacted.make("the right secret"))).length, 1)
+      const before = yield* store.read(id)
+      yield* vault.adopt(id, right, { replace: true })
+      yield* vault.adopt(id, bare("first"), { replace: true })
+      assert.deepStrictEqual(yield* store.read(id), before)
+      yield* vault.begin(id, begun("r1"))
+      assert.strictEqual(yield* problemOf(vault.adopt(id, known("first"), { replace: true })), "InProgress")
+    })
+  )
+
+  it.effect("of a key that another slot holds, or is to shut off, is refused, and says which", () =>
+    Effect.gen(function* () {
+      const { vault } = yield* withKey()
+      const rotating = { account: "another", slot: "rotating" }
+      const fresh = { account: "main", slot: "fresh" }
+      const epoch = yield* withPending(vault, rotating, "new")
+      yield* vault.addOrphan(rotating, orphanOf("gone"))
+      const refused = Effect.fnUntraced(function* (value: string, text: string) {
+        for (const key of [known(value), bare(value), known(value, "another secret")]) {
+          for (const effect of [vault.adopt(fresh, key), vault.adopt(id, key, { replace: true })]) {
+            const error = yield* Effect.flip(effect)
+            assert.deepInclude(error, { operation: "adopt", problem: "Taken" })
+            assert.strictEqual(error.detail, text)
+          }
+        }
+      })
+      yield* refused("before new", "the slot another/rotating holds this key, as its current one")
+      yield* refused("new", "the slot another/rotating holds this key, as its pending one")
+      yield* refused("gone", "the slot another/rotating is to shut this key off")
+      yield* vault.promote(rotating, "r0", epoch)
+      yield* refused("new", "the slot another/rotating holds this key, as its current one")
+      yield* refused("before new", "the slot another/rotating holds this key, as its previous one")
+      // Nothing was written, and of another account it is another key.
+      assert.strictEqual(yield* problemOf(vault.read(fresh)), "NotFound")
+      yield* vault.adopt(fresh, { ...known("first"), ref: refOf("first", "b") })
+      // A slot may be told again what it holds, also by who has put another key in its place and wants it back.
+      yield* vault.adopt(id, known("first"))
+      yield* vault.adopt(id, known("second"), { replace: true })
+      yield* vault.adopt(id, known("first"), { replace: true })
+      // What another slot has let go of may be taken in.
+      yield* vault.dropPrevious(rotating, "r0")
+      yield* vault.adopt({ account: "main", slot: "next" }, known("before new"))
+    })
+  )
+
+  it.effect("of a key that another slot holds is refused under a new sealing key, too", () =>
+    Effect.gen(function* () {
+      const { store } = yield* withKey()
+      const vault = yield* openVault(store, {
+        current: "k2",
+        keys: { ...sealingKeys.keys, k2: keyOf("api_test_sealing_key_2") }
+      })
+      const next = { account: "main", slot: "next" }
+      assert.strictEqual(yield* problemOf(vault.adopt(next, known("first"))), "Taken")
+      assert.strictEqual(yield* vault.reseal, 1)
+      assert.strictEqual(yield* problemOf(vault.adopt(next, known("first"))), "Taken")
+    })
+  )
+
+  it.effect("of a key that a slot may hold which cannot be read is refused, and names that slot", () =>
+    Effect.gen(function* () {
+      const { store, vault } = yield* withKey()
+      const row = Option.getOrThrow(yield* store.read(id))
+      yield* store.write({ ...row, version: 2, document: "{}" })
+      const error = yield* Effect.flip(vault.adopt({ account: "main", slot: "next" }, known("first")))
+      assert.deepInclude(error, { operation: "adopt", problem: "Unreadable", ...id })
+      assert.include(error.detail, `the slot ${id.account}/${id.slot} may hold this key`)
+    })
+  )
+
+  it.effect("of an empty secret, handle or address is refused", () =>
+    Effect.gen(function* () {
+      const { store, vault } = yield* withKey()
+      const before = yield* store.read(id)
+      for (const key of [known("second", ""), { ...known("second"), handle: "" }, known("", "a secret"), bare("")]) {
+        for (const replace of [false, true]) {
+          for (const of of [id, { account: "main", slot: "next" }]) {
+            const error = yield* Effect.flip(vault.adopt(of, key, { replace }))
+            assert.deepInclude(error, { problem: "Invalid", ...of })
+            assert.include(error.message, "empty")
+          }
+        }
+      }
+      assert.deepStrictEqual(yield* store.read(id), before)
+    })
+  )
+
   it.effect("by many at once of different keys takes one in", () =>
     Effect.gen(function* () {
       const vault = yield* openVault(yield* makeMemory)
@@ -103,20 +220,36 @@ describe("adopt", () => {
       assert.isTrue(results.every((result) => Result.isSuccess(result) || result.failure.problem === "Taken"))
     })
   )
+})
 
-  it.effect("of a name that cannot be one is refused, and its error does not repeat it", () =>
+describe("a name that cannot be one", () => {
+  it.effect("is refused by every operation before the store is asked, and its error does not repeat it", () =>
     Effect.gen(function* () {
-      const vault = yield* openVault(yield* makeMemory)
-      for (const name of ["", "a\nb", "\ud800", "x".repeat(513), "a\0b"]) {
-        for (const of of [
-          { ...id, slot: name },
-          { ...id, account: name }
-        ]) {
-          const error = yield* Effect.flip(vault.adopt(of, known("first")))
+      const asked = Effect.die(new Error("the store was asked"))
+      const vault = yield* openVault({
+        read: () => asked,
+        write: () => asked,
+        find: () => asked,
+        list: () => Stream.fromEffect(asked)
+      })
+      const refused = Effect.fnUntraced(function* (of: SlotId, limit: string) {
+        for (const effect of [vault.adopt(of, known("first")), vault.read(of), vault.claim(of, "r1")]) {
+          const error = yield* Effect.flip(effect)
           assert.strictEqual(error.problem, "Invalid")
+          assert.isUndefined(error.account)
           assert.isUndefined(error.slot)
+          assert.include(error.message, limit)
+          assert.isBelow(error.message.length, 200)
         }
+      })
+      for (const name of ["", "a\nb", "\ud800", "x".repeat(513), "a\0b"]) {
+        yield* refused({ ...id, slot: name }, "1 to 512 characters")
+        yield* refused({ ...id, account: name }, "1 to 512 characters")
+        const error = yield* Effect.flip(Stream.runCollect(vault.slots({ account: name })))
+        assert.strictEqual(error.problem, "Invalid")
+        assert.include(error.message, "1 to 512 characters")
       }
+      yield* refused({ account: "界".repeat(512), slot: "界".repeat(512) }, "2048 bytes")
     })
   )
 })
@@ -340,6 +473,30 @@ describe("reseal", () => {
   )
 })
 
+describe("reseal opens what is sealed with the current key, too, and", () => {
+  it.effect("says where that is not the key that it was sealed with", () =>
+    Effect.gen(function* () {
+      const { store } = yield* withKey()
+      const before = yield* store.read(id)
+      const vault = yield* openVault(store, { current: "k1", keys: { k1: keyOf("api_test_sealing_key_2") } })
+      const error = yield* Effect.flip(vault.reseal)
+      assert.deepInclude(error, { operation: "reseal", problem: "Unreadable", ...id })
+      assert.deepStrictEqual(yield* store.read(id), before)
+    })
+  )
+
+  it.effect("makes hashes anew that are missing", () =>
+    Effect.gen(function* () {
+      const { store, vault } = yield* withKey()
+      const row = Option.getOrThrow(yield* store.read(id))
+      yield* store.write({ ...row, version: 2, fingerprints: [] })
+      assert.strictEqual(yield* vault.reseal, 1)
+      assert.deepStrictEqual(Option.getOrThrow(yield* store.read(id)).fingerprints, row.fingerprints)
+      assert.strictEqual(yield* vault.reseal, 0)
+    })
+  )
+})
+
 describe("what is said twice, because nobody heard that it was done,", () => {
   it.effect("is written once: an intent", () =>
     Effect.gen(function* () {
@@ -378,7 +535,7 @@ describe("match", () => {
     Effect.gen(function* () {
       const { vault } = yield* withKey()
       const second = { account: "another", slot: "of the same key" }
-      yield* vault.adopt(second, known("first"))
+      yield* withPending(vault, second, "first")
       yield* vault.adopt({ account: "main", slot: "bare" }, bare("bare"))
       yield* vault.begin(id, begun("r1"))
       const { epoch } = yield* vault.claim(id, "r1")
@@ -387,31 +544,23 @@ describe("match", () => {
       const found = (text: string) =>
         Effect.map(vault.match(Redacted.make(text)), (matches) => matches.map(({ id, role }) => [id.slot, role]))
       assert.deepStrictEqual(yield* found("secret of first"), [
-        [second.slot, "current"],
+        [second.slot, "pending"],
         [id.slot, "current"]
       ])
       assert.deepStrictEqual(yield* found("secret of new"), [[id.slot, "pending"]])
       yield* vault.promote(id, "r1", epoch)
       assert.deepStrictEqual(yield* found("secret of new"), [[id.slot, "current"]])
       assert.deepStrictEqual(yield* found("secret of first"), [
-        [second.slot, "current"],
+        [second.slot, "pending"],
         [id.slot, "previous"]
       ])
-      const { handle, ref } = issued("new")
-      const orphan: Orphan = {
-        handle,
-        ref: Option.some(ref),
-        inert: false,
-        origin: "unclaimed",
-        rotationId: "r1",
-        foundAt: 0
-      }
-      yield* vault.addOrphan({ account: "main", slot: "bare" }, orphan)
-      assert.deepStrictEqual(yield* found(Redacted.value(ref.value)), [["bare", "orphan"]])
+      yield* vault.addOrphan({ account: "main", slot: "bare" }, orphanOf("lost"))
+      assert.deepStrictEqual(yield* found("lost"), [["bare", "orphan"]])
       yield* vault.dropPrevious(id, "r1")
-      assert.deepStrictEqual(yield* found("secret of first"), [[second.slot, "current"]])
+      assert.deepStrictEqual(yield* found("secret of first"), [[second.slot, "pending"]])
       assert.deepStrictEqual(yield* found("bare"), [["bare", "current"]])
-      for (const text of ["", "first", "secret of firs", "SECRET OF FIRST"])
+      // The address of a key whose secret is known is no secret, in no form in which it is hashed.
+      for (const text of ["", "first", `["acme","main","first"]`, "secret of firs", "SECRET OF FIRST"])
         assert.deepStrictEqual(yield* found(text), [])
     })
   )
@@ -420,9 +569,9 @@ describe("match", () => {
     Effect.gen(function* () {
       const { store, vault } = yield* withKey()
       const broken = { account: "main", slot: "broken" }
-      yield* vault.adopt(broken, known("first"))
+      yield* withPending(vault, broken, "first")
       const row = Option.getOrThrow(yield* store.read(broken))
-      yield* store.write({ ...row, version: 2, document: "{}" })
+      yield* store.write({ ...row, version: row.version + 1, document: "{}" })
       const leaked = Redacted.make("secret of first")
       assert.deepStrictEqual(
         (yield* vault.match(leaked)).map((match) => match.id),
@@ -433,12 +582,59 @@ describe("match", () => {
       assert.deepInclude(error, { operation: "match", problem: "Unreadable", slot: "broken" })
     })
   )
+
+  const others = { "another key": "k2", "the same id over other bytes": "k1" }
+  for (const [name, current] of Object.entries(others)) {
+    it.effect(
+      `does not say that nothing holds the string where a slot was sealed with a key that is lacking: ${name}`,
+      () =>
+        Effect.gen(function* () {
+          const { store } = yield* withKey()
+          const vault = yield* openVault(store, { current, keys: { [current]: keyOf("api_test_sealing_key_2") } })
+          yield* vault.adopt({ account: "main", slot: "other" }, known("other"))
+          const error = yield* Effect.flip(vault.match(Redacted.make("secret of first")))
+          assert.deepInclude(error, { operation: "match", problem: "Unreadable", ...id })
+          assert.include(error.message, "it may hold the string")
+          // What is found by its hash is given at once.
+          assert.strictEqual((yield* vault.match(Redacted.make("secret of other"))).length, 1)
+        })
+    )
+  }
+
+  it.effect("counts the slots that may hold the string", () =>
+    Effect.gen(function* () {
+      const { store, vault: first } = yield* withKey()
+      yield* first.adopt({ account: "main", slot: "z" }, known("z"))
+      const vault = yield* openVault(store, { current: "k2", keys: { k2: keyOf("api_test_sealing_key_2") } })
+      const error = yield* Effect.flip(vault.match(Redacted.make("any string")))
+      assert.deepInclude(error, { problem: "Unreadable", ...id })
+      assert.include(error.message, "and so may 1 more that cannot be read")
+    })
+  )
+
+  it.effect("opens every slot where no hash leads to the string", () =>
+    Effect.gen(function* () {
+      const { store } = yield* withKey()
+      let asked = 0
+      const unavailableOnce = Stream.suspend(() => (asked++ === 0 ? Stream.fail(unavailable("list")) : store.list({})))
+      const vault = yield* openVault({ ...store, find: () => Effect.succeed([]), list: () => unavailableOnce })
+      const found = yield* passing(vault.match(Redacted.make("secret of first")))
+      assert.deepStrictEqual(found, [{ id, role: "current", handle: "acme_first" }])
+      assert.deepStrictEqual(yield* vault.match(Redacted.make("secret of second")), [])
+    })
+  )
 })
 
 describe("a document that cannot be read", () => {
   const cases: ReadonlyArray<readonly [string, (document: string) => string, string]> = [
     ["of a later format", (text) => text.replace(`"format":1`, `"format":2`), "format 2"],
     ["that is none", () => "nonsense", "no document"],
+    ["with a field that a later version added", (text) => text.replace(/^\{/, `{"later":1,`), "would lose"],
+    [
+      "with a field that a later version added to its key",
+      (text) => text.replace(`"current":{`, `"current":{"later":1,`),
+      "would lose"
+    ],
     ["whose key was changed", (text) => text.replace(/"sealed":"v1\.k1\.(..)/, `"sealed":"v1.k1.zz`), "changed"],
     ["whose epoch was changed", (text) => text.replaceAll(`"epoch":0`, `"epoch":1`), "changed"],
     [
@@ -480,6 +676,35 @@ describe("a document that cannot be read", () => {
       })
     )
   }
+
+  it.effect("has an unknown field anywhere, also in what is sealed", () =>
+    Effect.gen(function* () {
+      const { store, vault } = yield* withKey()
+      yield* vault.begin(id, begun("r1"))
+      const { epoch } = yield* vault.claim(id, "r1")
+      yield* vault.intend(id, "r1", epoch, intentOf("m1"))
+      yield* vault.note(id, "r1", { before: { handle: "acme_first", status: "active", digest: "d" } })
+      yield* vault.addOrphan(id, orphanOf("gone"))
+      const row = Option.getOrThrow(yield* store.read(id))
+      const sealer = yield* Seal.make(sealingKeys)
+      yield* Document.decode(sealer, row)
+      const refused = (document: string) =>
+        Effect.flatMap(Effect.result(Document.decode(sealer, { ...row, document })), (result) =>
+          Effect.sync(() => assert.isTrue(Result.isFailure(result), document))
+        )
+      // Into every object that there is.
+      const objects = [...row.document.matchAll(/\{/g)].map(({ index }) => index + 1)
+      assert.isAtLeast(objects.length, 7)
+      for (const at of objects) yield* refused(`${row.document.slice(0, at)}"later":1,${row.document.slice(at)}`)
+      // And into what is sealed, which opens where nothing is added.
+      const withContents = Effect.fnUntraced(function* (contents: string) {
+        const sealed = yield* sealer.seal(contents, ["key", id.account, id.slot, "acme", "main", 0])
+        return row.document.replace(/("current":\{.*?"sealed":")[^"]*/, `$1${sealed}`)
+      })
+      yield* Document.decode(sealer, { ...row, document: yield* withContents(`{"address":"first"}`) })
+      yield* refused(yield* withContents(`{"address":"first","later":1}`))
+    })
+  )
 
   it.effect("is that of another slot, put in its place", () =>
     Effect.gen(function* () {
@@ -600,8 +825,9 @@ describe("documents", () => {
             Effect.gen(function* () {
               const row = yield* Document.encode(sealer, given, 3)
               assert.deepStrictEqual(yield* Document.decode(sealer, row), given)
-              assert.isFalse(Document.isSealedOtherwise(row.document, "k1"))
-              assert.isTrue(Document.isSealedOtherwise(row.document, "k2"))
+              assert.isTrue(yield* Document.isUpToDate(sealer, "k1", row))
+              assert.isFalse(yield* Document.isUpToDate(sealer, "k2", row))
+              assert.isFalse(yield* Document.isUpToDate(sealer, "k1", { ...row, fingerprints: [] }))
               if (other === given.slot) return
               const error = yield* Effect.flip(Document.decode(sealer, { ...row, slot: other }))
               assert.strictEqual(error.problem, "Unreadable")
@@ -646,7 +872,7 @@ describe("whatever is asked of a slot", () => {
               const result = yield* Effect.result(askOf(vault, one, epoch))
               const after = yield* vault.read(id)
               if (Result.isFailure(result)) {
-                assert.include(["Fenced", "InProgress"], result.failure.problem)
+                assert.include(["Fenced", "InProgress", "Taken"], result.failure.problem)
                 assert.deepStrictEqual(after, before, "what was refused was written")
                 continue
               }

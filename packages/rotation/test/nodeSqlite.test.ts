@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
-import { chmodSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs"
+import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { createInterface } from "node:readline"
 import { DatabaseSync } from "node:sqlite"
@@ -321,6 +321,29 @@ describe("the file", () => {
         for (const name of names) assert.strictEqual(statSync(join(dirname(file), name)).mode & 0o777, 0o600, name)
       }).pipe(on(file))
       assert.deepStrictEqual(readdirSync(dirname(file)), ["vault.sqlite"])
+    })
+  )
+
+  it.effect("is not made where a link leads that leads nowhere: others could read it", () =>
+    Effect.gen(function* () {
+      const file = freshFile()
+      const [link, loop] = [join(dirname(file), "link"), join(dirname(file), "loop")]
+      symlinkSync("vault.sqlite", link)
+      symlinkSync("loop", loop)
+      for (const name of [link, loop]) {
+        const error = yield* failure(name)
+        assert.strictEqual(error.reason._tag, "ConnectionError")
+        assert.include(error.message, "is a link to a file that is not there")
+      }
+      assert.isFalse(existsSync(file))
+      // One that leads somewhere is as good as the name, and as private.
+      yield* opens(file)
+      yield* Effect.gen(function* () {
+        assert.strictEqual((yield* opens(file))._tag, "Failure")
+        for (const name of readdirSync(dirname(file)).filter((name) => name.startsWith("vault"))) {
+          assert.strictEqual(statSync(join(dirname(file), name)).mode & 0o777, 0o600, name)
+        }
+      }).pipe(on(link))
     })
   )
 

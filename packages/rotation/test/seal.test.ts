@@ -188,6 +188,10 @@ describe("sealing", () => {
         yield* sealer.fingerprint(Redacted.make("api_test_golden")),
         "k2.f613632e49cead6faa77826294df49856b02f3aeb6f18671d313e57b264e2564"
       )
+      assert.strictEqual(
+        yield* sealer.fingerprint(Redacted.make("api_test_golden"), "address"),
+        "k2.060b211d76ec5751bb0fa0a2518cbac0e24b9ca710ea9f0ee483e02a46482307"
+      )
     })
   )
 })
@@ -311,6 +315,17 @@ describe("fingerprints", () => {
       const all = yield* second.fingerprints(a)
       assert.deepStrictEqual([...all].sort(), [print, yield* second.fingerprint(a)].sort())
       assert.notStrictEqual(all[0]?.slice(3), all[1]?.slice(3))
+    })
+  )
+
+  it.effect("of an address are none of a string that leaks", () =>
+    Effect.gen(function* () {
+      const sealer = yield* Seal.make(two)
+      const text = Redacted.make("api_test_a")
+      const [leaks, addresses] = [yield* sealer.fingerprints(text), yield* sealer.fingerprints(text, "address")]
+      assert.strictEqual(new Set([...leaks, ...addresses]).size, 4)
+      assert.include(addresses, yield* sealer.fingerprint(text, "address"))
+      assert.deepStrictEqual(yield* sealer.fingerprints(text, "leak"), leaks)
     })
   )
 

@@ -1,6 +1,7 @@
 import { inspect } from "node:util"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -9,8 +10,10 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as SqlClient from "effect/sql/SqlClient"
+import { AuthorizationError, SqlError, UnknownError } from "effect/sql/SqlError"
 import * as Tracer from "effect/Tracer"
 import { afterAll, beforeAll } from "vitest"
+import * as SqlFault from "../src/internal/sqlFault.ts"
 import { NodeSqlite } from "../src/node/index.ts"
 import * as SqlVaultStore from "../src/SqlVaultStore.ts"
 import { VaultError } from "../src/VaultError.ts"
@@ -32,8 +35,8 @@ const row: VaultStore.StoredSlot = {
 }
 
 conformanceOn("memory", () => VaultStore.layerMemory)
-conformanceOn("a SQLite file", () => onFile(freshFile()), { reopen: onFile(freshFile()) })
-conformanceOn("SQLite in memory, with a prefix", () => onFile(":memory:", { prefix: "Tenant_42" }))
+conformanceOn("a SQLite file", () => onFile(freshFile()), { reopen: onFile(freshFile()), many: 250 })
+conformanceOn("SQLite in memory, with a prefix", () => onFile(":memory:", { prefix: "tenant_42" }))
 
 const problemOf = <A, R>(effect: Effect.Effect<A, VaultError, R>) =>
   Effect.match(effect, { onFailure: ({ problem }) => problem, onSuccess: () => "success" as const })
@@ -41,7 +44,20 @@ const problemOf = <A, R>(effect: Effect.Effect<A, VaultError, R>) =>
 describe("the tables", () => {
   it.effect("names that no table may have are refused", () =>
     Effect.gen(function* () {
-      for (const prefix of ["", "a-b", `a"b`, "a b", "a.b", "ä", "a\n", "sqlite", "SQLite_x", "a".repeat(41), "a;--"]) {
+      for (const prefix of [
+        "",
+        "a-b",
+        `a"b`,
+        "a b",
+        "a.b",
+        "ä",
+        "a\n",
+        "sqlite",
+        "sqlite_x",
+        "Vault",
+        "a".repeat(41),
+        "a;--"
+      ]) {
         const store = SqlVaultStore.make({ prefix }).pipe(Effect.provide(NodeSqlite.layer({ filename: ":memory:" })))
         assert.strictEqual(yield* problemOf(Effect.catchTag(store, "SqlError", Effect.die)), "Invalid", prefix)
       }
@@ -101,6 +117,37 @@ describe("the tables", () => {
       const store = Effect.provideService(SqlVaultStore.make(), SqlClient.SqlClient, mysql)
       assert.strictEqual(yield* problemOf(store), "Invalid")
     }).pipe(Effect.provide(NodeSqlite.layer({ filename: ":memory:" })))
+  )
+})
+
+describe("a row", () => {
+  it.effect("is open for whoever reads integers as bigints, too", () =>
+    Effect.gen(function* () {
+      const store = yield* VaultStore.VaultStore
+      const open = { ...row, open: true }
+      yield* store.write(open)
+      yield* Effect.gen(function* () {
+        assert.deepStrictEqual(Option.getOrThrow(yield* store.read(row)), open)
+        assert.deepStrictEqual(yield* Stream.runCollect(store.list({ open: true })), [open])
+      }).pipe(Effect.provideService(SqlClient.SafeIntegers, true))
+    }).pipe(Effect.provide(onFile(":memory:")))
+  )
+
+  it.effect("whose fingerprints are damaged is read without them, and keeps no other back", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const store = yield* VaultStore.VaultStore
+      const other = { ...row, slot: "other" }
+      yield* store.write(row)
+      yield* store.write(other)
+      for (const damaged of ["no JSON", "[1]", "{}", ""]) {
+        yield* sql`UPDATE api_keys_vault_slots SET fingerprints = ${damaged} WHERE slot = ${row.slot}`
+        assert.deepStrictEqual(Option.getOrThrow(yield* store.read(row)), { ...row, fingerprints: [] })
+        assert.deepStrictEqual(yield* Stream.runCollect(store.list({})), [{ ...row, fingerprints: [] }, other])
+      }
+      assert.isTrue(yield* store.write({ ...row, version: 2 }))
+      assert.deepStrictEqual(Option.getOrThrow(yield* store.read(row)), { ...row, version: 2 })
+    }).pipe(Effect.provide(onFile(":memory:")))
   )
 })
 
@@ -173,10 +220,43 @@ describe("a database that fails", () => {
         const shown = [inspect(exit, { depth: null, showHidden: true }), JSON.stringify(exit), String(exit.cause)]
         for (const text of shown) assert.notInclude(text, canary)
         assert.include(shown[0], "Unavailable")
+        assert.include(String(exit.cause), "the tables are missing")
       }
       assert.strictEqual(exits.filter(Exit.isFailure).length, 5)
     }).pipe(Effect.provide(onFile(":memory:")))
   )
+
+  it("says what kept it from it in words of ours, where its code is known", () => {
+    const said = (fields: object, Reason: typeof UnknownError | typeof AuthorizationError = UnknownError) =>
+      SqlFault.inWords(
+        Cause.fail(
+          new SqlError({
+            reason: new Reason({ cause: Object.assign(new Error(canary), fields), message: canary, operation: canary })
+          })
+        )
+      )
+    const known: ReadonlyArray<readonly [object, string]> = [
+      [{ code: "53100" }, "disk is full"],
+      [{ code: "53300" }, "no connection"],
+      [{ code: "57P03" }, "starting"],
+      [{ code: "25006" }, "takes no writes"],
+      [{ code: "22P05" }, "UTF-8"],
+      [{ code: "XX001" }, "its disk"],
+      [{ errcode: 13 }, "disk is full"],
+      [{ errcode: 8 | (3 << 8) }, "takes no writes"],
+      [{ errcode: 11 }, "damaged"],
+      [{ code: "SQLITE_FULL" }, "disk is full"]
+    ]
+    for (const [fields, text] of known) {
+      const words = said(fields) ?? ""
+      assert.include(words, text)
+      assert.notInclude(words, canary)
+    }
+    assert.include(said({}, AuthorizationError) ?? "", "lacks a right")
+    for (const fields of [{}, { code: 7 }, { code: canary }, { errcode: "13" }]) assert.isUndefined(said(fields))
+    assert.isUndefined(SqlFault.inWords(Cause.die(new Error(canary))))
+    assert.isUndefined(SqlFault.inWords(Cause.fail(new Error(canary))))
+  })
 
   it.effect("leaves nothing of what it says in a trace", () =>
     Effect.gen(function* () {
@@ -255,13 +335,22 @@ describe.runIf(Postgres.available)(Postgres.byName("PostgreSQL"), () => {
       Layer.provideMerge(Postgres.client(url(database))),
       Layer.orDie
     )
+  /** The tables of the last one, through a pool of its own. */
+  const beside = (database?: string) =>
+    Layer.suspend(() =>
+      SqlVaultStore.layer({ prefix: `store_${made}` }).pipe(
+        Layer.provide(Layer.fresh(Postgres.client(url(database)))),
+        Layer.orDie
+      )
+    )
   const admin = <A, E>(use: (sql: SqlClient.SqlClient) => Effect.Effect<A, E>) =>
     Effect.provide(Effect.flatMap(SqlClient.SqlClient, use), Postgres.client(url()), { local: true })
 
   conformanceOn("PostgreSQL", () => fresh(), {
     reopen: Layer.suspend(() =>
       SqlVaultStore.layer({ prefix: "again" }).pipe(Layer.provide(Postgres.client(url())), Layer.orDie)
-    )
+    ),
+    second: beside()
   })
 
   describe("a database with defaults of its own", () => {
@@ -278,7 +367,14 @@ describe.runIf(Postgres.available)(Postgres.byName("PostgreSQL"), () => {
       )
     )
 
-    conformanceOn("PostgreSQL with another order, serializable, read-only, and in no hurry to sync", () => fresh("odd"))
+    conformanceOn(
+      "PostgreSQL with another order, serializable, read-only, and in no hurry to sync",
+      () => fresh("odd"),
+      {
+        second: beside("odd"),
+        many: 250
+      }
+    )
 
     it.effect("a write waits for the disk all the same", () =>
       Effect.gen(function* () {
@@ -370,9 +466,50 @@ describe.runIf(Postgres.available)(Postgres.byName("PostgreSQL"), () => {
         SqlVaultStore.make({ prefix }).pipe(
           Effect.provide(Postgres.client(url().replace("postgres@", "program@")), { local: true })
         )
-      assert.strictEqual(yield* problemOf(Effect.catchTag(as("rights"), "SqlError", Effect.die)), "Unavailable")
+      const error = yield* Effect.flip(Effect.catchTag(as("rights"), "SqlError", Effect.die))
+      assert.strictEqual(error.problem, "Unavailable")
+      assert.include(error.message, "the database's user lacks a right")
       yield* Effect.provide(SqlVaultStore.make({ prefix: "rights" }), Postgres.client(url()), { local: true })
       yield* as("rights")
+    })
+  )
+
+  it.effect("a role that may not write is told so", () =>
+    Effect.gen(function* () {
+      yield* admin((sql) => sql`CREATE ROLE reader LOGIN`)
+      yield* Effect.provide(SqlVaultStore.make({ prefix: "readable" }), Postgres.client(url()), { local: true })
+      yield* admin((sql) => sql`GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader`)
+      const as = <A>(role: string, use: (store: VaultStore.VaultStore["Service"]) => Effect.Effect<A, VaultError>) =>
+        Effect.flatMap(SqlVaultStore.make({ prefix: "readable" }), use).pipe(
+          Effect.provide(Postgres.client(url().replace("postgres@", `${role}@`)), { local: true }),
+          Effect.catchTag("SqlError", Effect.die)
+        )
+      assert.isTrue(Option.isNone(yield* as("reader", (store) => store.read(row))))
+      const error = yield* Effect.flip(as("reader", (store) => store.write(row)))
+      assert.deepInclude(error, { operation: "write", problem: "Unavailable", slot: row.slot })
+      assert.include(error.detail, "lacks a right")
+      assert.notInclude(error.message, "readable")
+    })
+  )
+
+  it.effect("a database of another encoding is refused, before a name gets lost in it", () =>
+    Effect.gen(function* () {
+      yield* admin(
+        (sql) => sql`CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'`.unprepared
+      )
+      const error = yield* SqlVaultStore.make().pipe(
+        Effect.provide(Postgres.client(url("latin")), { local: true }),
+        Effect.catchTag("SqlError", Effect.die),
+        Effect.flip
+      )
+      assert.deepInclude(error, { operation: "open", problem: "Invalid" })
+      assert.include(error.message, "UTF8")
+      const tables = yield* Effect.provide(
+        Effect.flatMap(SqlClient.SqlClient, (sql) => sql`SELECT 1 FROM pg_tables WHERE schemaname = 'public'`),
+        Postgres.client(url("latin")),
+        { local: true }
+      )
+      assert.deepStrictEqual(tables, [])
     })
   )
 

@@ -20,7 +20,7 @@ for (const name of names) {
         )
       }
       for (const fault of ["partitioned", "deaf"] as const) {
-        for (const long of [3, 40]) {
+        for (const long of [3, 20]) {
           it.effect(`the vault fails for ${long} minutes (${fault}), from sampled writes on`, () =>
             everywhere(name, kind, {
               among: (passed) => isStore(passed) && passed.boundary.when === "before",
@@ -48,6 +48,32 @@ for (const name of names) {
       }
     })
     describe(`F3, F4: ${name}, ${kind}`, () => {
+      // What it does after that is the same for a leaked key.
+      if (kind === "rotate") {
+        it.effect(
+          "its writes of the mint take place, and it hears nothing of it for 40 minutes: it does not shut off the key that another goes on with",
+          () =>
+            everywhere(name, kind, {
+              among: (passed) => isStore(passed) && passed.boundary.when === "before" && passed.step === "mint",
+              setup: ({ number }) => {
+                let deaf: Process | undefined
+                return {
+                  options,
+                  tick: (time) => {
+                    if (deaf !== undefined && time > 40 * minutes) deaf.deaf = false
+                  },
+                  happen: (moment) => {
+                    if (moment.process !== 0 || moment.number !== number) return undefined
+                    deaf = moment.self
+                    deaf.deaf = true
+                    return "relieve"
+                  },
+                  lasting: "60 minutes"
+                }
+              }
+            })
+        )
+      }
       for (const heal of [4, 12, 25]) {
         it.effect(
           `cut off from the vault (at sampled boundaries) while another takes over; back when that has passed ${heal}`,

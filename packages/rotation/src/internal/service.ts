@@ -48,8 +48,10 @@ const looks = Schedule.min([Schedule.exponential("250 millis", 1.5), Schedule.sp
 const incidentConcurrency = 10
 
 const readOptions = Effect.fnUntraced(function* <R>(options: RotationOptions<R>) {
-  const { overlap = "24 hours", overdueAfter = "1 hour", maxMints = 5, lateArrival = "15 minutes" } = options
-  const { propagation = "1 minute", takeover = "1 minute", timeout = "30 seconds", watch = "5 minutes" } = options
+  const { defaults } = Options
+  const { overlap = defaults.overlap, overdueAfter = defaults.overdueAfter, maxMints = defaults.maxMints } = options
+  const { lateArrival = defaults.lateArrival, propagation = defaults.propagation, watch = defaults.watch } = options
+  const { takeover = defaults.takeover, timeout = defaults.timeout } = options
   const limits: Attempt.Limits = {
     maxMints: yield* Options.count("layer", "maxMints", maxMints),
     lateArrival: yield* Options.millis("layer", "lateArrival", lateArrival),

@@ -4,7 +4,8 @@ import type { VaultProblem } from "../VaultError.ts"
 export const texts: { readonly [P in VaultProblem]: string } = {
   Unavailable: "the store did not take or give the slot; whether a write took place is not known. Try again",
   NotFound: "there is no such slot: take a key in with `adopt` first",
-  Taken: "the slot holds another key already, or another slot holds this one: choose another name, or rotate the key that is held",
+  Taken:
+    "the slot holds another key already, or another slot holds this one: choose another name, or rotate the key that is held",
   Fenced: "someone else has gone on with this slot since; nothing was written",
   InProgress: "another rotation of this slot is open: wait for its end, or resume it",
   Unreadable:

@@ -80,6 +80,8 @@ export const run = ({ accounts, every, limits, resume, vault }: Setting): Effect
       const rotation = Option.getOrUndefined(slot.rotation)
       if (rotation === undefined) return
       if (isEnded(rotation)) {
+        // It is open for a person, and there is nothing of it at the vendor.
+        if (slot.intents.length === 0 && slot.orphans.length === 0) return
         const age = (yield* Clock.currentTimeMillis) - (rotation.endedAt ?? 0)
         if (isFirst || isSweepDue(age, Duration.toMillis(every))) yield* sweep(slot, rotation)
       } else {

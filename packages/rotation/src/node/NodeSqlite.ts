@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import { closeSync, openSync } from "node:fs"
+import { closeSync, existsSync, lstatSync, openSync } from "node:fs"
 import { resolve } from "node:path"
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite"
 import * as Context from "effect/Context"
@@ -34,7 +34,10 @@ import * as Statement from "effect/sql/Statement"
  * @category models
  */
 export interface NodeSqliteOptions {
-  /** A path, or `:memory:`. A file that does not exist is created with mode 0600; its folder must exist. */
+  /**
+   * A path, or `:memory:`. A file that does not exist is created with mode 0600; its folder must exist. A link to one that does not
+   * exist is refused.
+   */
   readonly filename: string
   /**
    * Whether this process keeps the file for itself (default `true`). Two runners on one file believe that they are one and
@@ -75,9 +78,16 @@ const classify = (cause: unknown, operation: string): SqlErrorReason => {
     : classifySqliteError(named, { message, operation })
 }
 
+/** A name that leads to no file. SQLite would make one there, which others may read. */
+class DanglingLink extends Error {}
+
 const openFailure = (filename: string) => (cause: unknown) => {
   const operation = "open"
   const code = codeOf(cause)
+  if (cause instanceof DanglingLink) {
+    const message = `${filename} is a link to a file that is not there: name that file itself, and it is made for this user alone`
+    return new SqlError({ reason: new ConnectionError({ cause, operation, message }) })
+  }
   return new SqlError({
     reason:
       code !== undefined && busyCodes.includes(code & 0xff)
@@ -105,6 +115,7 @@ const createPrivate = (path: string): void => {
     closeSync(openSync(path, "wx", 0o600))
   } catch (error) {
     if (!Predicate.hasProperty(error, "code") || error.code !== "EEXIST") throw error
+    if (lstatSync(path).isSymbolicLink() && !existsSync(path)) throw new DanglingLink()
   }
 }
 
@@ -315,6 +326,8 @@ export const make = Effect.fnUntraced(function* (
  *
  * - POSIX ends every lock of a process on a file when the process closes *any* descriptor of that file. So do not read or
  *   copy the file with `node:fs` in the process that has it open: use `VACUUM INTO`, or another process.
+ * - `VACUUM INTO` makes its copy with the mode that the process's umask leaves, mostly one that others may read: the folder of the
+ *   copy should be private.
  * - Locks on network file systems are only as good as the file system.
  * - A process that has no claim on the lock, such as the `sqlite3` shell, cannot read the file meanwhile.
  *

@@ -1,6 +1,16 @@
 /**
  * What every `VaultStore` must do, as data: run each case on a fresh, empty store, with any test runner.
  *
+ * **Gotchas**
+ *
+ * The cases see a store from the outside, in one process. They cannot see
+ *
+ * - without `second`: a store that is right for one process alone, with a lock or a cache of its own. It loses keys as soon as
+ *   there are two. Where it is to be one process's own, it must refuse the other, as `NodeSqlite` does;
+ * - errors that hold what the database says. Make it fail with a row in hand, and look at everything of the error;
+ * - writes that join a transaction of the caller, who can undo them after they returned. Write in one, and roll it back;
+ * - whether a write that returned outlasts a loss of power, and what two writers do that do not meet in these few rounds.
+ *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
@@ -24,7 +34,16 @@ export interface Options {
    * after the other, and apart from the store that the cases run on. Without it the case is skipped.
    */
   readonly reopen?: Layer.Layer<VaultStore, VaultError> | undefined
-  /** How many slots the longest list holds: more than two pages of the store. Default 250. */
+  /**
+   * Opens the place of the case's own store once more, beside it, as another machine does; it is built in each case that needs it.
+   * Writers then race through both, and each must see what the other wrote. Without it, a store that is right for one process
+   * alone passes, and the case of two openings is skipped.
+   */
+  readonly second?: Layer.Layer<VaultStore, VaultError> | undefined
+  /**
+   * How many slots the longest list holds. Default 1100: more than two pages of the store, and than the thousand that some databases
+   * give at most.
+   */
   readonly many?: number | undefined
 }
 
@@ -166,6 +185,15 @@ const oddNames: ReadonlyArray<string> = [
   "\u{1f511}".repeat(256)
 ]
 
+/** Builds a layer anew: one that is remembered would give the store that is open already. */
+const elsewhere = <A>(
+  layer: Layer.Layer<VaultStore, VaultError>,
+  use: (store: Store) => Effect.Effect<A, NonConformance | VaultError>
+) => Effect.provide(Effect.flatMap(VaultStore, use), Layer.fresh(layer), { local: true })
+
+/** The one whose turn it is. */
+const turn = <A>(all: readonly [A, ...ReadonlyArray<A>], index: number): A => all[index % all.length] ?? all[0]
+
 /**
  * Every case, for a store of which this is known.
  *
@@ -173,12 +201,19 @@ const oddNames: ReadonlyArray<string> = [
  * @category constructors
  */
 export const cases = (options: Options = {}): ReadonlyArray<Case> => {
-  const { many = 250, reopen } = options
+  const { many = 1100, reopen, second } = options
 
   const test = (
     name: string,
     run: (store: Store) => Effect.Effect<unknown, NonConformance | VaultError, VaultStore>
   ): Case => ({ name, run: Effect.as(Effect.flatMap(VaultStore, run), "passed" as const) })
+
+  /** A case for every opening of the place that there is. */
+  const testBoth = (
+    name: string,
+    run: (stores: readonly [Store, ...ReadonlyArray<Store>]) => Effect.Effect<unknown, NonConformance | VaultError>
+  ): Case =>
+    test(name, (store) => (second === undefined ? run([store]) : elsewhere(second, (other) => run([store, other]))))
 
   return [
     test("an empty store gives nothing", (store) =>
@@ -236,21 +271,25 @@ export const cases = (options: Options = {}): ReadonlyArray<Case> => {
       })),
 
     ...[1, 2].map((version) =>
-      test(`of many writers at once exactly one wins, at version ${version}`, (store) =>
+      testBoth(`of many writers at once exactly one wins, at version ${version}`, (stores) =>
         Effect.gen(function* () {
+          const [store] = stores
           if (version === 2) yield* write(store, rowOf(mail, 1))
           const rows = Array.from({ length: 20 }, (_, writer) =>
             rowOf(mail, version, { document: `{"writer":${writer}}`, fingerprints: [`k1.w${writer}`] })
           )
-          const written = yield* Effect.forEach(rows, store.write, { concurrency: "unbounded" })
+          const written = yield* Effect.forEach(rows, (row, index) => turn(stores, index).write(row), {
+            concurrency: "unbounded"
+          })
           const winners = rows.filter((_, index) => written[index] === true)
           yield* expect(winners.length === 1, `${winners.length} of 20 writers won`)
-          yield* Effect.forEach(winners, (row) => expectRow(store, row, "after the race"))
+          for (const row of winners) for (const one of stores) yield* expectRow(one, row, "after the race")
           const fingerprints = rows.flatMap((row) => row.fingerprints)
           yield* expectFound(store, fingerprints, [mail], "the fingerprints are not those of one slot")
           const losers = fingerprints.filter((_, index) => written[index] !== true)
           yield* expectFound(store, losers, [], "a loser's fingerprint was kept")
-        }))
+        })
+      )
     ),
 
     test("writers of other slots do not disturb each other", (store) =>
@@ -261,10 +300,10 @@ export const cases = (options: Options = {}): ReadonlyArray<Case> => {
         yield* Effect.forEach(rows, (row) => expectRow(store, row))
       })),
 
-    test("counting up with compare-and-set loses nothing", (store) =>
+    testBoth("counting up with compare-and-set loses nothing", (stores) =>
       Effect.gen(function* () {
-        yield* write(store, rowOf(mail, 1, { document: "0" }))
-        const increment: Effect.Effect<void, VaultError | NonConformance> = Effect.gen(function* () {
+        yield* write(stores[0], rowOf(mail, 1, { document: "0" }))
+        const increment = Effect.fnUntraced(function* (store: Store) {
           for (let attempt = 0; attempt < 200; attempt++) {
             const found = yield* store.read(mail)
             if (Option.isNone(found)) break
@@ -273,12 +312,50 @@ export const cases = (options: Options = {}): ReadonlyArray<Case> => {
           }
           yield* expect(false, "no write was taken in 200 attempts")
         })
-        yield* Effect.all(
-          Array.from({ length: 10 }, () => increment),
+        yield* Effect.forEach(
+          Array.from({ length: 10 }, (_, index) => turn(stores, index)),
+          increment,
           { concurrency: "unbounded", discard: true }
         )
-        yield* expectRow(store, rowOf(mail, 11, { document: "10" }), "after ten increments")
-      })),
+        for (const store of stores) {
+          yield* expectRow(store, rowOf(mail, 11, { document: "10" }), "after ten increments")
+        }
+      })
+    ),
+
+    {
+      name: "what is written through one opening of the place is seen through another",
+      run:
+        second === undefined
+          ? Effect.succeed("skipped" as const)
+          : Effect.flatMap(VaultStore, (store) =>
+              elsewhere(second, (other) =>
+                Effect.gen(function* () {
+                  yield* expectNone(store, mail)
+                  yield* expectNone(other, mail)
+                  for (let version = 1; version <= 6; version += 2) {
+                    for (const [one, another, next] of [
+                      [store, other, version],
+                      [other, store, version + 1]
+                    ] as const) {
+                      const row = rowOf(mail, next, { open: next % 3 !== 0 })
+                      yield* write(one, row)
+                      yield* expectRow(another, row, "through the other opening")
+                      yield* refuse(
+                        another,
+                        rowOf(mail, next, { document: "{}" }),
+                        "the other opening wrote this version"
+                      )
+                      yield* expectFound(another, row.fingerprints, [mail], "a fingerprint is not found by the other")
+                      yield* expectFound(another, [`k1.${next - 1}`], [], "the other finds a fingerprint of before")
+                      yield* expectList(another, {}, [row], "what the other opening lists")
+                      yield* expectList(another, { open: true }, row.open ? [row] : [], "what the other lists as open")
+                    }
+                  }
+                })
+              )
+            ).pipe(Effect.as("passed" as const))
+    },
 
     test("find gives every slot that holds one of the fingerprints, and each once", (store) =>
       Effect.gen(function* () {
@@ -378,8 +455,9 @@ export const cases = (options: Options = {}): ReadonlyArray<Case> => {
     test("a list of many pages holds each slot once", (store) =>
       Effect.gen(function* () {
         const rows = Array.from({ length: many }, (_, index) =>
-          rowOf({ account: `account-${index % 3}`, slot: `slot-${index}` }, 1, {
-            open: index % 2 === 0,
+          // Almost all are open, and of one account: so that the lists of these are long, too.
+          rowOf({ account: `account-${index % 50 < 2 ? 2 * (index % 50) : 1}`, slot: `slot-${index}` }, 1, {
+            open: index % 40 !== 0,
             fingerprints: [`k1.${index}`]
           })
         )
@@ -411,6 +489,42 @@ export const cases = (options: Options = {}): ReadonlyArray<Case> => {
           )
         )
         yield* expect(seen.length === many && new Set(seen).size === many, "a slot was left out, or came twice")
+      })),
+
+    test("what closes while it is listed keeps nothing else out of the list", (store) =>
+      Effect.gen(function* () {
+        const rows = Array.from({ length: many }, (_, index) =>
+          rowOf({ account: "acme", slot: `slot-${index}` }, 1, { open: true })
+        )
+        yield* Effect.forEach(rows, (row) => write(store, row), { concurrency: 5, discard: true })
+        const seen = new Set<string>()
+        yield* Stream.runForEach(store.list({ open: true }), (row) =>
+          Effect.andThen(
+            Effect.sync(() => void seen.add(row.slot)),
+            write(store, { ...row, version: row.version + 1, open: false })
+          )
+        )
+        yield* expect(seen.size === many, `of ${many} open slots ${many - seen.size} were left out`)
+        yield* expectList(store, { open: true }, [], "slots that were all closed")
+      })),
+
+    test("what is added while slots are listed makes none come twice, nor keeps one out", (store) =>
+      Effect.gen(function* () {
+        const rows = Array.from({ length: many }, (_, index) => rowOf({ account: "acme", slot: `slot-${index}` }))
+        yield* Effect.forEach(rows, (row) => write(store, row), { concurrency: 5, discard: true })
+        const seen: Array<string> = []
+        yield* Stream.runForEach(store.list({}), ({ slot }) =>
+          Effect.suspend(() => {
+            const isNew = !slot.startsWith("slot-")
+            if (!isNew) seen.push(slot)
+            // They come before all others in the order.
+            return isNew || seen.length > 150
+              ? Effect.void
+              : write(store, rowOf({ account: "acme", slot: `a-${slot}` }))
+          })
+        )
+        yield* expect(new Set(seen).size === seen.length, "a slot came twice")
+        yield* expect(seen.length === many, `of ${many} slots ${many - seen.length} were left out`)
       })),
 
     test("what closes leaves the list of what is open", (store) =>
@@ -473,11 +587,8 @@ export const cases = (options: Options = {}): ReadonlyArray<Case> => {
               const rows = oddNames.map((slot, index) =>
                 rowOf({ account: "acme", slot }, 1, { fingerprints: [`k1.${index}`], open: index % 2 === 0 })
               )
-              // Fresh: a layer that is remembered would give the store that is open already.
-              const again = <A>(use: (store: Store) => Effect.Effect<A, NonConformance | VaultError>) =>
-                Effect.provide(Effect.flatMap(VaultStore, use), Layer.fresh(reopen), { local: true })
-              yield* again((store) => Effect.forEach(rows, (row) => write(store, row)))
-              yield* again((store) =>
+              yield* elsewhere(reopen, (store) => Effect.forEach(rows, (row) => write(store, row)))
+              yield* elsewhere(reopen, (store) =>
                 Effect.gen(function* () {
                   yield* expectList(store, {}, inOrder(rows), "all slots of a store that was opened again")
                   yield* Effect.forEach(rows, (row) =>
