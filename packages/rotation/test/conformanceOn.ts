@@ -13,14 +13,17 @@ export const conformanceOn = (
 ): void => {
   describe(`conformance: ${name}`, () => {
     for (const { name, run } of VaultConformance.cases(options)) {
-      it.live(name, () =>
-        Effect.gen(function* () {
-          const outcome = yield* Effect.provide(run, layer(), { local: true })
-          const lacks =
-            (options.reopen === undefined && /opened again/.test(name)) ||
-            (options.second === undefined && /through another/.test(name))
-          assert.strictEqual(outcome, lacks ? "skipped" : "passed")
-        })
+      it.live(
+        name,
+        () =>
+          Effect.gen(function* () {
+            const outcome = yield* Effect.provide(run, layer(), { local: true })
+            const lacks =
+              (options.reopen === undefined && /opened again/.test(name)) ||
+              (options.second === undefined && /through another/.test(name))
+            assert.strictEqual(outcome, lacks ? "skipped" : "passed")
+          }),
+        60_000
       )
     }
   })

@@ -350,7 +350,8 @@ describe.runIf(Postgres.available)(Postgres.byName("PostgreSQL"), () => {
     reopen: Layer.suspend(() =>
       SqlVaultStore.layer({ prefix: "again" }).pipe(Layer.provide(Postgres.client(url())), Layer.orDie)
     ),
-    second: beside()
+    second: beside(),
+    many: 250
   })
 
   describe("a database with defaults of its own", () => {

@@ -62,7 +62,7 @@ const changing =
       return new Proxy(keys, { get: (target, name) => Reflect.get(name in changed ? changed : target, name) })
     })
 
-/** An account that the vendor does not answer, as for some verbs. */
+/** An account whose vendor does not answer some verbs. */
 const silent =
   (verbs: ReadonlySet<string>) =>
   (account: Account): Account =>

@@ -4,6 +4,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type { RotationError } from "../RotationError.ts"
 import * as Failure from "./failure.ts"
+import * as Names from "./names.ts"
 
 /** What the service goes by where its options do not say. The README's table says the same, in these words. */
 export const defaults = {
@@ -67,14 +68,6 @@ export const count = (operation: string, field: string, input: number): Effect.E
     ? Effect.succeed(input)
     : Effect.fail(malformed(operation, field, "must be a whole number above 0"))
 
-const maxName = 512
-
 /** Reads an option that names something. */
 export const name = (operation: string, field: string, input: string): Effect.Effect<string, RotationError> =>
-  Predicate.isString(input) &&
-  input.length > 0 &&
-  input.length <= maxName &&
-  input.isWellFormed() &&
-  !/\p{Cc}/u.test(input)
-    ? Effect.succeed(input)
-    : Effect.fail(malformed(operation, field, `must be 1 to ${maxName} characters, without control characters`))
+  Names.isName(input) ? Effect.succeed(input) : Effect.fail(malformed(operation, field, Names.rule))
