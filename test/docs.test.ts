@@ -15,7 +15,7 @@ import { VoiceableSandbox } from "@effect-api-keys/voiceable/testing"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import { expectedLines, locate, print, run, runModules, says, typeCheck, writeModules } from "./docs/check.ts"
+import { expectedLines, locate, print, runModules, says, typeCheck, writeModules } from "./docs/check.ts"
 import { type Block, blocksOfMarkdown, blocksOfSource, documents, read, root, sources } from "./docs/markdown.ts"
 
 const minute = 60_000
@@ -27,19 +27,6 @@ const modules = writeModules(blocks)
 const checked = typeCheck(modules)
 // Whoever waits for it is told; nobody else needs to be.
 checked.catch(() => undefined)
-
-/** The text between two markers of a document, without the fence around it. */
-const marked = (doc: string, name: string): string => {
-  const lines = read(doc)
-  const from = lines.indexOf(`<!-- ${name}:start -->`)
-  const to = lines.indexOf(`<!-- ${name}:end -->`)
-  assert.isTrue(from !== -1 && to > from, `${doc} has no markers "${name}"`)
-  return lines
-    .slice(from + 1, to)
-    .filter((line) => !line.startsWith("```"))
-    .join("\n")
-    .trim()
-}
 
 type Row = ReadonlyArray<string>
 
@@ -160,12 +147,6 @@ describe("the code in the documents", () => {
 })
 
 describe("what the README shows", () => {
-  it("is what the quickstart prints", { timeout: 2 * minute }, async () => {
-    const { code, stderr, stdout } = await run("examples/src/quickstart.ts", [], minute)
-    assert.strictEqual(code, 0, stderr)
-    assert.strictEqual(marked("README.md", "quickstart-output"), stdout.trim())
-  })
-
   it("is every reason of an error, in its table", () => {
     const reasons = {
       AuthenticationFailed: true,

@@ -1,8 +1,11 @@
 import { spawn } from "node:child_process"
+import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "vitest"
 
 const program = fileURLToPath(new URL("../src/quickstart.ts", import.meta.url))
+
+const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8")
 
 /** A preload that breaks one request, so that a step of the program cannot be as expected. */
 const breaking = (part: string) =>
@@ -41,6 +44,9 @@ describe("quickstart", { timeout: 60_000 }, () => {
     }
     assert.include(output, "<redacted>")
     assert.notMatch(output, secret)
+    // The README shows it.
+    const [, shown] = readme.split(/<!-- quickstart-output:(?:start|end) -->/)
+    assert.strictEqual(shown?.trim(), `\`\`\`text\n${output.trim()}\n\`\`\``)
   })
 
   for (const [vendor, part, reason] of [

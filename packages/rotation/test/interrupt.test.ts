@@ -7,7 +7,7 @@ for (const name of names) {
     describe(`F13: ${name}, ${kind}`, () => {
       it.effect("interrupted at sampled boundaries, its layers closed, it goes on in another process", () =>
         everywhere(name, kind, {
-          every: 4,
+          every: 6,
           setup: ({ number }) => ({
             options: { lateArrival: "10 minutes" },
             happen: (moment) => (moment.process === 0 && moment.number === number ? "interrupt" : undefined)

@@ -37,7 +37,7 @@ for (const name of names) {
             () =>
               everywhere(name, kind, {
                 among: (passed) => target === "current" || passed[target],
-                every: 6,
+                every: 12,
                 offset,
                 setup: ({ number }, _world, index) => ({
                   options: { lateArrival: "10 minutes", watch: "1 minute" },
@@ -62,7 +62,7 @@ for (const name of names) {
         () =>
           everywhere(name, kind, {
             among: ({ step }) => ["begin", "contain", "mint", "activate", "verify", "promote"].includes(step),
-            every: 4,
+            every: 8,
             setup: ({ number }) => ({
               options: { lateArrival: "10 minutes", watch: "1 minute" },
               meanwhile: ({ act, first, number: at, process }) =>

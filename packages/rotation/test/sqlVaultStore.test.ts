@@ -36,7 +36,7 @@ const row: VaultStore.StoredSlot = {
 
 conformanceOn("memory", () => VaultStore.layerMemory)
 conformanceOn("a SQLite file", () => onFile(freshFile()), { reopen: onFile(freshFile()), many: 250 })
-conformanceOn("SQLite in memory, with a prefix", () => onFile(":memory:", { prefix: "tenant_42" }))
+conformanceOn("SQLite in memory, with a prefix", () => onFile(":memory:", { prefix: "tenant_42" }), { many: 250 })
 
 const problemOf = <A, R>(effect: Effect.Effect<A, VaultError, R>) =>
   Effect.match(effect, { onFailure: ({ problem }) => problem, onSuccess: () => "success" as const })

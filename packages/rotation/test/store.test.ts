@@ -14,37 +14,38 @@ for (const name of names) {
         it.effect(`sampled writes fail once (${when === "before" ? "without effect" : "although it took place"})`, () =>
           everywhere(name, kind, {
             among: (passed) => isStore(passed) && passed.boundary.when === when,
-            every: 2,
+            every: 4,
             setup: ({ number }) => ({ happen: (moment) => (moment.number === number ? "reset" : undefined) })
           })
         )
       }
-      for (const fault of ["partitioned", "deaf"] as const) {
-        for (const long of [3, 20]) {
-          it.effect(`the vault fails for ${long} minutes (${fault}), from sampled writes on`, () =>
-            everywhere(name, kind, {
-              among: (passed) => isStore(passed) && passed.boundary.when === "before",
-              every: 12,
-              offset: long + fault.length,
-              setup: ({ number }) => {
-                let failing: { readonly self: Process; readonly until: number } | undefined
-                return {
-                  options,
-                  meanwhile: ({ number: at, self, time }) =>
-                    Effect.sync(() => {
-                      if (at !== number || failing !== undefined) return
-                      self[fault] = true
-                      failing = { self, until: time + long * minutes }
-                    }),
-                  tick: (time) => {
-                    if (failing !== undefined && time >= failing.until) failing.self[fault] = false
-                  },
-                  lasting: "15 minutes"
-                }
+      for (const [fault, long] of [
+        ["partitioned", 20],
+        ["deaf", 3]
+      ] as const) {
+        it.effect(`the vault fails for ${long} minutes (${fault}), from sampled writes on`, () =>
+          everywhere(name, kind, {
+            among: (passed) => isStore(passed) && passed.boundary.when === "before",
+            every: 24,
+            offset: long + fault.length,
+            setup: ({ number }) => {
+              let failing: { readonly self: Process; readonly until: number } | undefined
+              return {
+                options,
+                meanwhile: ({ number: at, self, time }) =>
+                  Effect.sync(() => {
+                    if (at !== number || failing !== undefined) return
+                    self[fault] = true
+                    failing = { self, until: time + long * minutes }
+                  }),
+                tick: (time) => {
+                  if (failing !== undefined && time >= failing.until) failing.self[fault] = false
+                },
+                lasting: "15 minutes"
               }
-            })
-          )
-        }
+            }
+          })
+        )
       }
     })
     describe(`F3, F4: ${name}, ${kind}`, () => {
@@ -74,12 +75,12 @@ for (const name of names) {
             })
         )
       }
-      for (const heal of [4, 12, 25]) {
+      for (const heal of [4, 25]) {
         it.effect(
           `cut off from the vault (at sampled boundaries) while another takes over; back when that has passed ${heal}`,
           () =>
             everywhere(name, kind, {
-              every: 15,
+              every: 30,
               offset: heal,
               setup: ({ number }) => {
                 let cut: Process | undefined
