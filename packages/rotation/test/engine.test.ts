@@ -58,19 +58,6 @@ const fileStore = Effect.map(
   })
 )
 
-const postgresStore = Effect.gen(function* () {
-  const { layer, url } = yield* database
-  const store: Store = {
-    store: { kind: "postgres", url, port: yield* Effect.promise(freePort) },
-    ring: Effect.gen(function* () {
-      const sql = yield* SqlClient.SqlClient
-      const rows = yield* sql`UPDATE api_key_rotation_messages SET deliver_at = 1 WHERE deliver_at > 1 RETURNING id`
-      assert.strictEqual(rows.length, 1)
-    }).pipe(Effect.provide(layer), Effect.orDie)
-  }
-  return store
-})
-
 /** A rotation that is killed in an activity, waits for a day, and is killed while it waits. */
 const outlives = Effect.fnUntraced(function* ({ ring, store }: Store) {
   const program: Program = { workflow, store, tasks: [] }
@@ -283,12 +270,6 @@ describe("the engine's prefix", () => {
 })
 
 layer(Postgres.layer, { excludeTestServices: true })("the engine on PostgreSQL", (it) => {
-  it.effect.skipIf(!available)(
-    byName("what is killed in an activity goes on in the next process at its address, and a clock of a day goes on"),
-    () => Effect.scoped(Effect.flatMap(postgresStore, outlives)),
-    patience
-  )
-
   it.effect.skipIf(!available)(byName("a database that others may open too is not for one process"), () =>
     Effect.gen(function* () {
       const { layer } = yield* database

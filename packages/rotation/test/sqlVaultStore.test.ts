@@ -35,8 +35,8 @@ const row: VaultStore.StoredSlot = {
 }
 
 conformanceOn("memory", () => VaultStore.layerMemory)
-conformanceOn("a SQLite file", () => onFile(freshFile()), { reopen: onFile(freshFile()), many: 250 })
-conformanceOn("SQLite in memory, with a prefix", () => onFile(":memory:", { prefix: "tenant_42" }), { many: 250 })
+const prefixed = () => onFile(freshFile(), { prefix: "tenant_42" })
+conformanceOn("a SQLite file, with a prefix", prefixed, { reopen: prefixed(), many: 250 })
 
 const problemOf = <A, R>(effect: Effect.Effect<A, VaultError, R>) =>
   Effect.match(effect, { onFailure: ({ problem }) => problem, onSuccess: () => "success" as const })
