@@ -3,20 +3,18 @@ import type { ApiKeyService } from "@effect-api-keys/core"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import { killedAndResumed } from "../src/KilledRotation.ts"
-import { jetEmail, mailerPatch, type Vendor, voiceable } from "../src/loopback.ts"
+import { jetEmail, type Vendor, voiceable } from "../src/loopback.ts"
 import { mint } from "../src/RotatingProcess.ts"
 
 type Loopback = Layer.Layer<ApiKeyService | Vendor, Layer.Error<typeof jetEmail>>
-const vendors: { readonly [V in "jetemail" | "smtp2go" | "voiceable"]: Loopback } = {
+const vendors: { readonly [V in "jetemail" | "voiceable"]: Loopback } = {
   jetemail: jetEmail,
-  smtp2go: mailerPatch,
   voiceable
 }
 
 /** A process is killed when the vendor has carried this out, and knows nothing of it; for other mints see the quickstart. */
 const moments = [
   ["jetemail", "the new secret is minted", mint.jetemail],
-  ["smtp2go", "the new key is switched on", /^PATCH .*\/api_keys\/edit$/],
   ["voiceable", "the old key is deleted", /^DELETE /]
 ] as const
 

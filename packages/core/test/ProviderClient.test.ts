@@ -923,7 +923,7 @@ describe("the limiter", () => {
           assert.isAtLeast(vendor.received.length, 1)
         }).pipe(Effect.scoped, Effect.provide(layer), Effect.orDie)
       },
-      { numRuns: 60 }
+      { numRuns: 30 }
     )
   )
 
@@ -1367,7 +1367,7 @@ describe("requests", () => {
           }
         }).pipe(Effect.scoped, Effect.provide(layer))
       },
-      { numRuns: 200 }
+      { numRuns: 100 }
     )
   )
 

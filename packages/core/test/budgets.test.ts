@@ -103,7 +103,7 @@ describe("an endpoint's own budget", () => {
           assert.deepStrictEqual(left, best)
           assert.isAtMost(densest(left, window), limit)
         }).pipe(Effect.scoped, Effect.orDie),
-      { numRuns: 60 }
+      { numRuns: 30 }
     )
   )
 
@@ -154,7 +154,7 @@ describe("an endpoint's own budget", () => {
           // A token may be held for as long as a place is waited for: at most `limit` calls leave later than their tokens.
           assert.isAtMost(densest(all, 60_000 - 0.001), 2 * (2 * account) + limit)
         }).pipe(Effect.scoped, Effect.orDie),
-      { numRuns: 80 }
+      { numRuns: 40 }
     )
   )
 
@@ -358,7 +358,7 @@ describe("the budget of errors", () => {
           yield* TestClock.adjust("1 minute")
           yield* limiter.admit(undefined, Effect.void)
         }).pipe(Effect.scoped, Effect.orDie),
-      { numRuns: 60 }
+      { numRuns: 30 }
     )
   )
 

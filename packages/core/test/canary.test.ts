@@ -49,10 +49,9 @@ const needles: ReadonlyArray<string> = [
   )
 ]
 
-const holdsCanary = (text: string): boolean => {
-  const lower = text.toLowerCase()
-  return needles.some((needle) => lower.includes(needle))
-}
+const anyNeedle = new RegExp(needles.join("|"), "i")
+
+const holdsCanary = (text: string): boolean => anyNeedle.test(text)
 
 const attempt = (render: () => string): string => {
   try {
@@ -414,27 +413,28 @@ const someFaults = faults.filter((_, index) => index % 3 === 0)
 
 describe("the canary is nowhere", () => {
   for (const kind of ["in place", "successor"] as const) {
-    for (const [verb, call] of Object.entries(verbs)) {
+    for (const [place, [verb, call]] of Object.entries(verbs).entries()) {
       // The other verbs are the same, however a key is rotated.
       if (kind === "successor" && !verb.startsWith("rotate")) continue
       it.effect(`${verb}, under every fault (rotating ${kind})`, () =>
-        Effect.forEach(verb.includes("with an intent") ? someFaults : faults, (fault) =>
-          // "once" lets the call that follows a fault go well: a repeat, or the taking back of a key.
-          Effect.forEach(fault === undefined ? [1] : [1, 100], (times) => {
-            const { layer } = vendorLayer({ kind })
-            return Effect.gen(function* () {
-              const keys = yield* ApiKeyService
-              const injector = yield* HttpFaults.HttpFaults
-              const { ref } = yield* keys.create({ name: "one" })
-              if (fault !== undefined) yield* injector.inject(fault, { times })
-              const { exit, places } = yield* watching(call(keys, ref))
-              assertClean(`${verb}, ${times} × ${JSON.stringify(fault)}`, places)
-              assert.isAbove(places.spans.length, 0)
-              assert.isFalse(Exit.isFailure(exit) && Cause.hasDies(exit.cause), "no defects")
-              if (fault === "refused" && times === 100) assert.isTrue(Exit.isFailure(exit), "the fault did strike")
-            }).pipe(Effect.provide(layer))
-          })
-        )
+        Effect.forEach(verb.includes("with an intent") ? someFaults : faults, (fault, index) => {
+          // Once lets the call that follows a fault go well: a repeat, or the taking back of a key. Each verb meets a half of
+          // the faults so, and the next verb the other half.
+          const times = (index + place) % 2 === 0 ? 1 : 100
+
+          const { layer } = vendorLayer({ kind })
+          return Effect.gen(function* () {
+            const keys = yield* ApiKeyService
+            const injector = yield* HttpFaults.HttpFaults
+            const { ref } = yield* keys.create({ name: "one" })
+            if (fault !== undefined) yield* injector.inject(fault, { times })
+            const { exit, places } = yield* watching(call(keys, ref))
+            assertClean(`${verb}, ${times} × ${JSON.stringify(fault)}`, places)
+            assert.isAbove(places.spans.length, 0)
+            assert.isFalse(Exit.isFailure(exit) && Cause.hasDies(exit.cause), "no defects")
+            if (fault === "refused" && times === 100) assert.isTrue(Exit.isFailure(exit), "the fault did strike")
+          }).pipe(Effect.provide(layer))
+        })
       )
     }
 

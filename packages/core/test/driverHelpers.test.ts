@@ -109,7 +109,7 @@ describe("freeText", () => {
           if (value.length > 5) assert.notInclude(JSON.stringify(checked.failure), value)
         }
       }),
-      { numRuns: 2000 }
+      { numRuns: 1000 }
     )
   })
 
@@ -530,7 +530,7 @@ describe("WireValue", () => {
         for (const found of WireValue.stringsIn(value))
           assert.isTrue(JSON.stringify(value).includes(JSON.stringify(found)))
       }),
-      { numRuns: 3000 }
+      { numRuns: 1000 }
     )
   })
 

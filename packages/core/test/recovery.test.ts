@@ -828,7 +828,7 @@ describe("recover", () => {
             }
           }
         ),
-        { numRuns: 2000 }
+        { numRuns: 1000 }
       )
       for (const tag of ["Recovered", "Orphaned", "NotSeen", "NotApplied", "masked", "unnamed", "several", "gone"]) {
         assert.isTrue(seen.has(tag), `${tag} was met`)

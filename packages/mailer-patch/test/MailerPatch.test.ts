@@ -2976,7 +2976,7 @@ describe("budgets", () => {
             )
           )
       ),
-      { numRuns: 15 }
+      { numRuns: 8 }
     ))
 
   it.effect("a credential that is slow to read does not bring six adds into one minute", () => {

@@ -557,7 +557,7 @@ describe("any sequence of verbs", () => {
           })
         )
       ),
-      { numRuns: 250 }
+      { numRuns: 120 }
     )
     for (const [end, times] of Object.entries(met)) assert.isAbove(times, 0, end)
   })

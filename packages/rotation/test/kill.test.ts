@@ -1,4 +1,4 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { crash } from "./crash/crash.ts"
 import * as Postgres from "./postgres.ts"
@@ -21,25 +21,29 @@ describe.concurrent("F1: real processes, killed with SIGKILL at seeded moments",
     timeout
   )
 
-  it.live.skipIf(!Postgres.available)(
-    Postgres.byName("and five times on PostgreSQL, two processes at a time: the same"),
-    () =>
-      Effect.gen(function* () {
-        const figures = yield* crash({ engine: "pg", kills: 5, killsPerRound: 5, seed: 2 })
-        assert.deepStrictEqual(figures.violations, [])
-        assert.strictEqual(figures.kills, 5)
-      }),
-    timeout
-  )
+  layer(Postgres.Postgres.layer, { excludeTestServices: true })((it) => {
+    it.effect.skipIf(!Postgres.available)(
+      Postgres.byName("and five times on PostgreSQL, two processes at a time: the same"),
+      () =>
+        Effect.gen(function* () {
+          const { url } = yield* Postgres.database
+          const figures = yield* crash({ engine: "pg", kills: 5, killsPerRound: 5, seed: 2, url })
+          assert.deepStrictEqual(figures.violations, [])
+          assert.strictEqual(figures.kills, 5)
+        }),
+      timeout
+    )
 
-  it.live.skipIf(!Postgres.available)(
-    Postgres.byName("two machines on one PostgreSQL start the same rotations: one mint and one promotion each"),
-    () =>
-      Effect.gen(function* () {
-        const figures = yield* crash(together)
-        assert.deepStrictEqual(figures.violations, [])
-        assert.strictEqual(figures.mints, figures.rotations)
-      }),
-    timeout
-  )
+    it.effect.skipIf(!Postgres.available)(
+      Postgres.byName("two machines on one PostgreSQL start the same rotations: one mint and one promotion each"),
+      () =>
+        Effect.gen(function* () {
+          const { url } = yield* Postgres.database
+          const figures = yield* crash({ ...together, url })
+          assert.deepStrictEqual(figures.violations, [])
+          assert.strictEqual(figures.mints, figures.rotations)
+        }),
+      timeout
+    )
+  })
 })

@@ -33,7 +33,7 @@ for (const name of names) {
               const later = whole.passed.flatMap(({ time }, index) =>
                 index >= sent && time < tenMinutes ? [index + 1] : []
               )
-              for (const arrival of later.filter(sample(12, lost.length))) {
+              for (const arrival of later.filter(sample(18, lost.length))) {
                 yield* once(name, () => ({
                   kind,
                   happen: ({ sequence }) => (sequence === sent ? lost : undefined),

@@ -41,4 +41,7 @@ const write = Effect.gen(function* () {
 
 const programs: Record<string, Effect.Effect<unknown, unknown>> = { hold, open, write }
 
+// What only waits would not keep the process.
+setInterval(() => {}, 60_000)
 await Effect.runPromise(programs[what] ?? Effect.die(new Error(`there is no ${what}`)))
+process.exit()

@@ -3,7 +3,6 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, symlinkSync, w
 import { dirname, join } from "node:path"
 import { createInterface } from "node:readline"
 import { DatabaseSync } from "node:sqlite"
-import { fileURLToPath } from "node:url"
 import { inspect } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import * as ClusterWorkflowEngine from "effect/cluster/ClusterWorkflowEngine"
@@ -29,8 +28,9 @@ import { NodeSqlite } from "../src/node/index.ts"
 import * as SqlVaultStore from "../src/SqlVaultStore.ts"
 import { VaultStore } from "../src/VaultStore.ts"
 import { bytesBeside, freshFile } from "./files.ts"
+import { bundled } from "./support/bundle.ts"
 
-const childFile = fileURLToPath(new URL("./nodeSqlite.child.ts", import.meta.url))
+const program = bundled(new URL("./nodeSqlite.child.ts", import.meta.url))
 
 const inMemory = NodeSqlite.layer({ filename: ":memory:" })
 
@@ -45,14 +45,14 @@ const failure = (filename: string) =>
 
 /** Whether another process can open the file, and if not, what it is told. */
 const opensElsewhere = (filename: string): string =>
-  execFileSync(process.execPath, [childFile, "open", filename], {
+  execFileSync(process.execPath, [program, "open", filename], {
     encoding: "utf8",
     stdio: ["ignore", "pipe", "ignore"]
   }).trim()
 
 /** A process that says something, and the lines that it says. */
 const start = (what: string, filename: string) => {
-  const child: ChildProcess = spawn(process.execPath, [childFile, what, filename], {
+  const child: ChildProcess = spawn(process.execPath, [program, what, filename], {
     stdio: ["ignore", "pipe", "ignore"]
   })
   const ended = new Promise<void>((resolve) => child.once("close", () => resolve()))

@@ -37,7 +37,7 @@ for (const name of names) {
             () =>
               everywhere(name, kind, {
                 among: (passed) => target === "current" || passed[target],
-                every: 12,
+                every: 18,
                 offset,
                 setup: ({ number }, _world, index) => ({
                   options: { lateArrival: "10 minutes", watch: "1 minute" },
@@ -62,7 +62,7 @@ for (const name of names) {
         () =>
           everywhere(name, kind, {
             among: ({ step }) => ["begin", "contain", "mint", "activate", "verify", "promote"].includes(step),
-            every: 8,
+            every: 18,
             setup: ({ number }) => ({
               options: { lateArrival: "10 minutes", watch: "1 minute" },
               meanwhile: ({ act, first, number: at, process }) =>

@@ -36,7 +36,7 @@ const row: VaultStore.StoredSlot = {
 
 conformanceOn("memory", () => VaultStore.layerMemory)
 const prefixed = () => onFile(freshFile(), { prefix: "tenant_42" })
-conformanceOn("a SQLite file, with a prefix", prefixed, { reopen: prefixed(), many: 250 })
+conformanceOn("a SQLite file, with a prefix", prefixed, { reopen: prefixed(), many: 120 })
 
 const problemOf = <A, R>(effect: Effect.Effect<A, VaultError, R>) =>
   Effect.match(effect, { onFailure: ({ problem }) => problem, onSuccess: () => "success" as const })
@@ -351,7 +351,7 @@ describe.runIf(Postgres.available)(Postgres.byName("PostgreSQL"), () => {
       SqlVaultStore.layer({ prefix: "again" }).pipe(Layer.provide(Postgres.client(url())), Layer.orDie)
     ),
     second: beside(),
-    many: 250
+    many: 120
   })
 
   describe("a database with defaults of its own", () => {
@@ -373,7 +373,7 @@ describe.runIf(Postgres.available)(Postgres.byName("PostgreSQL"), () => {
       () => fresh("odd"),
       {
         second: beside("odd"),
-        many: 250
+        many: 120
       }
     )
 

@@ -14,7 +14,7 @@ for (const name of names) {
         it.effect(`sampled writes fail once (${when === "before" ? "without effect" : "although it took place"})`, () =>
           everywhere(name, kind, {
             among: (passed) => isStore(passed) && passed.boundary.when === when,
-            every: 4,
+            every: 7,
             setup: ({ number }) => ({ happen: (moment) => (moment.number === number ? "reset" : undefined) })
           })
         )
@@ -26,7 +26,7 @@ for (const name of names) {
         it.effect(`the vault fails for ${long} minutes (${fault}), from sampled writes on`, () =>
           everywhere(name, kind, {
             among: (passed) => isStore(passed) && passed.boundary.when === "before",
-            every: 24,
+            every: 36,
             offset: long + fault.length,
             setup: ({ number }) => {
               let failing: { readonly self: Process; readonly until: number } | undefined
@@ -52,9 +52,11 @@ for (const name of names) {
       // What it does after that is the same for a leaked key.
       if (kind === "rotate") {
         it.effect(
-          "its writes of the mint take place, and it hears nothing of it for 40 minutes: it does not shut off the key that another goes on with",
+          "its writes of the mint (sampled) take place, and it hears nothing of it for 40 minutes: it does not shut off the key that another goes on with",
           () =>
             everywhere(name, kind, {
+              every: 3,
+              offset: 1,
               among: (passed) => isStore(passed) && passed.boundary.when === "before" && passed.step === "mint",
               setup: ({ number }) => {
                 let deaf: Process | undefined
@@ -80,7 +82,7 @@ for (const name of names) {
           `cut off from the vault (at sampled boundaries) while another takes over; back when that has passed ${heal}`,
           () =>
             everywhere(name, kind, {
-              every: 30,
+              every: 45,
               offset: heal,
               setup: ({ number }) => {
                 let cut: Process | undefined

@@ -479,6 +479,6 @@ describe("any sequence of verbs and faults", () => {
           })
         )
       ),
-      { numRuns: 300 }
+      { numRuns: 150 }
     ))
 })

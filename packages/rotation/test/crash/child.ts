@@ -1,6 +1,5 @@
 /** A process that rotates one key at each vendor, on the store that it is told, until it has ended or is killed. */
 import { writeSync } from "node:fs"
-import { flushCompileCache } from "node:module"
 import * as NodeClusterSocket from "@effect/platform-node/NodeClusterSocket"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as JetEmail from "@effect-api-keys/jetemail"
@@ -58,8 +57,6 @@ const accounts = new Map<string, Account>(job.accounts.map((account) => [account
 
 const program = Effect.gen(function* () {
   const rotation = yield* Rotation
-  // A process that is killed does not get to do it at its end.
-  flushCompileCache()
   yield* say({ said: "ready" })
   yield* Effect.forEach(
     job.accounts,

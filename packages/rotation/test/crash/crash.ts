@@ -9,7 +9,6 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { createServer } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
 import { NodeHttpServer } from "@effect/platform-node"
 import { HttpSandbox } from "@effect-api-keys/core/testing"
 import * as Context from "effect/Context"
@@ -26,6 +25,7 @@ import * as NodeSqlite from "../../src/node/NodeSqlite.ts"
 import type { Slot } from "../../src/Slot.ts"
 import * as SqlVaultStore from "../../src/SqlVaultStore.ts"
 import * as Postgres from "../postgres.ts"
+import { bundled } from "../support/bundle.ts"
 import { type TrueKey, type World, worlds } from "../support/vendors.ts"
 import { type Job, prefix, type Said, sealingKeys, slot } from "./protocol.ts"
 
@@ -73,13 +73,9 @@ interface Running {
   readonly hasEnded: () => boolean
 }
 
-const child = fileURLToPath(new URL("./child.ts", import.meta.url))
-
-/** Most of what a process does here is to load its modules. */
-const env = { NODE_COMPILE_CACHE: join(tmpdir(), "effect-api-keys-compile-cache"), ...process.env }
-
 const run = (job: Job): Running => {
-  const process_ = spawn(process.execPath, [child, JSON.stringify(job)], { env, stdio: ["pipe", "pipe", "pipe"] })
+  const child = bundled(new URL("./child.ts", import.meta.url))
+  const process_ = spawn(process.execPath, [child, JSON.stringify(job)], { stdio: ["pipe", "pipe", "pipe"] })
   const said: Array<Said> = []
   let rest = ""
   let complaints = ""
@@ -166,6 +162,8 @@ export const crash = (options: {
   readonly killsPerRound: number
   readonly seed: number
   readonly log?: (line: string) => void
+  /** A database of PostgreSQL that nobody else uses; one of a server of its own unless given. */
+  readonly url?: string
 }): Effect.Effect<Figures, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { engine, killsPerRound, log = () => {} } = options
@@ -174,10 +172,10 @@ export const crash = (options: {
     yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(folder, { recursive: true, force: true })))
     const path = join(folder, "rotation.db")
     const server =
-      engine === "pg"
+      engine === "pg" && options.url === undefined
         ? yield* Effect.acquireRelease(Effect.promise(Postgres.start), ({ stop }) => Effect.promise(stop))
         : undefined
-    const url = server?.url("postgres") ?? ""
+    const url = options.url ?? server?.url("postgres") ?? ""
     const sql = () => (engine === "file" ? NodeSqlite.layer({ filename: path }) : Postgres.client(url))
     const vault = () =>
       KeyVault.layer({

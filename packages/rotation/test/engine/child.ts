@@ -1,12 +1,9 @@
 /** Starts `program.ts` in a process of its own and listens to it. */
 import { spawn } from "node:child_process"
-import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { bundled } from "../support/bundle.ts"
 import type { Program, Said } from "./protocol.ts"
-
-const file = fileURLToPath(new URL("./program.ts", import.meta.url))
-const compiled = fileURLToPath(new URL("../../../../node_modules/.cache/node-compile", import.meta.url))
 
 /** What was said, and how many milliseconds after the start of the process. */
 export type Heard = Said & { readonly afterMs: number }
@@ -34,9 +31,7 @@ export const run = (program: Program): Effect.Effect<Child, never, Scope.Scope> 
 
 const start = (program: Program): Child => {
   const startedAt = performance.now()
-  const child = spawn(process.execPath, [file, JSON.stringify(program)], {
-    // Most of such a process's time is spent on reading its modules.
-    env: { ...process.env, NODE_COMPILE_CACHE: compiled },
+  const child = spawn(process.execPath, [bundled(new URL("./program.ts", import.meta.url)), JSON.stringify(program)], {
     stdio: ["pipe", "pipe", "pipe"]
   })
   const heard: Array<Heard> = []
