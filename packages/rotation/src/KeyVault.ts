@@ -92,6 +92,12 @@ export class KeyVault extends Context.Service<
       options?: { readonly replace?: boolean | undefined }
     ) => Effect.Effect<Slot, VaultError>
     /**
+     * Forgets a slot and its key, whose ref is given as it was read; `Fenced` where the slot holds another by now, `InProgress`
+     * where something of it is not done. What is left is its name and a count of its writes. The key itself lives on at the
+     * vendor. The slot is none from then on, until a key is adopted in it.
+     */
+    readonly remove: (id: SlotId, ref: KeyRef) => Effect.Effect<void, VaultError>
+    /**
      * Every slot, or those of an account, or those where something is not done; read in pages. One that cannot be read does not
      * keep the others back: when they have been given, it fails with `Unreadable`, and names it.
      */
@@ -235,6 +241,8 @@ const races = 20
 /** After how many lost races there is a pause: so that whoever is quicker does not win them all. */
 const patience = 3
 
+const overtaken = "it changed with every attempt to write it"
+
 /** The pause after a lost race, as long as chance will have it. */
 const pauseAfter = (race: number): Effect.Effect<void> =>
   race < patience
@@ -290,7 +298,7 @@ const make = Effect.fnUntraced(function* (
     id: SlotId
   ): Effect.fn.Return<{ readonly slot: Slot; readonly version: number }, VaultError> {
     const row = yield* readRow(operation, id)
-    if (Option.isNone(row)) return yield* failure(operation, "NotFound", id)
+    if (Option.isNone(row) || Document.isRemoved(row.value)) return yield* failure(operation, "NotFound", id)
     const slot = yield* during(operation, id)(Document.decode(sealer, row.value))
     return { slot, version: row.value.version }
   })
@@ -343,7 +351,7 @@ const make = Effect.fnUntraced(function* (
       if (next.success === slot || (yield* writeSlot(operation, next.success, version + 1))) return next.success
       yield* pauseAfter(race)
     }
-    return yield* failure(operation, "Unavailable", id, "it changed with every attempt to write it")
+    return yield* failure(operation, "Unavailable", id, overtaken)
   })
 
   /** Refuses a key that another slot holds, or is about to shut off. Of two that take it in at once, neither may see the other. */
@@ -352,7 +360,7 @@ const make = Effect.fnUntraced(function* (
     const ids = yield* during("adopt", id)(Effect.retry(store.find(hashes), retries))
     for (const other of ids.filter(({ account, slot }) => account !== id.account || slot !== id.slot)) {
       const row = yield* readRow("adopt", other)
-      if (Option.isNone(row)) continue
+      if (Option.isNone(row) || Document.isRemoved(row.value)) continue
       const name = `the slot ${other.account}/${other.slot}`
       // One that cannot be read may be read by others, of a later version, and its rotation would go on.
       const slot = yield* Effect.mapError(Document.decode(sealer, row.value), ({ detail, problem }) =>
@@ -390,18 +398,33 @@ const make = Effect.fnUntraced(function* (
       orphans: []
     }
     const row = yield* readRow("adopt", id)
-    const isNew = Option.isNone(row)
+    const held = Option.filter(row, (stored) => !Document.isRemoved(stored))
+    const isNew = Option.isNone(held)
     const holds = isNew
       ? false
-      : sameAddress((yield* during("adopt", id)(Document.decode(sealer, row.value))).current, current)
+      : sameAddress((yield* during("adopt", id)(Document.decode(sealer, held.value))).current, current)
     if (isNew || (replace && !holds)) yield* refuseElsewhere(id, key.ref)
-    if (isNew && (yield* writeSlot("adopt", fresh, 1))) return fresh
+    const last = Option.match(row, { onNone: () => 0, onSome: ({ version }) => version })
+    if (isNew && (yield* writeSlot("adopt", fresh, last + 1))) return fresh
     const putInPlace = Transitions.replaceCurrent(current)
     return yield* modify("adopt", id, (slot, now) => {
       const known = slot.provider === provider && slot.providerAccount === providerAccount
       if (!known || !sameAddress(slot.current, current)) return replace ? putInPlace(slot, now) : Result.fail("Taken")
       return withSecret(slot, current, replace)
     })
+  })
+
+  const remove: KeyVault["Service"]["remove"] = Effect.fnUntraced(function* (id, ref) {
+    for (let race = 0; race < races; race++) {
+      const row = yield* readRow("remove", id)
+      if (Option.exists(row, Document.isRemoved)) return
+      const { slot, version } = yield* readSlot("remove", id)
+      const problem = Transitions.whyKept(slot, ref)
+      if (problem !== undefined) return yield* failure("remove", problem, id)
+      if (yield* during("remove", id)(write(Document.removed(id, version + 1)))) return
+      yield* pauseAfter(race)
+    }
+    return yield* failure("remove", "Unavailable", id, overtaken)
   })
 
   const match = Effect.fnUntraced(function* (
@@ -411,9 +434,11 @@ const make = Effect.fnUntraced(function* (
     const read = yield* Effect.forEach(ids, (id) => Effect.result(readSlot("match", id)))
     const found = read.flatMap((slot) => (Result.isSuccess(slot) ? matchesIn(slot.success.slot, leaked) : []))
     const failures = read.flatMap((slot) => (Result.isFailure(slot) ? [slot.failure] : []))
-    for (const error of failures) if (error.problem !== "Unreadable") return yield* error
+    // One that was removed meanwhile holds nothing.
+    const unread = failures.filter(({ problem }) => problem !== "NotFound")
+    for (const error of unread) if (error.problem !== "Unreadable") return yield* error
     if (found.length === 0) return yield* matchEverywhere(leaked)
-    yield* Effect.forEach(failures, warnUnread, { discard: true })
+    yield* Effect.forEach(unread, warnUnread, { discard: true })
     return found
   })
 
@@ -451,9 +476,11 @@ const make = Effect.fnUntraced(function* (
   const scan: KeyVault["Service"]["scan"] = (filter = {}) =>
     filter.account !== undefined && !Names.isName(filter.account)
       ? Stream.fail(failure("scan", "Invalid", undefined, `account ${Names.rule}`))
-      : Stream.mapEffect(store.list(filter), (row) =>
-          Effect.result(during("scan", row)(Document.decode(sealer, row)))
-        ).pipe(Stream.filter((found) => filter.open !== true || Result.isFailure(found) || isOpen(found.success)))
+      : store.list(filter).pipe(
+          Stream.filter((row) => !Document.isRemoved(row)),
+          Stream.mapEffect((row) => Effect.result(during("scan", row)(Document.decode(sealer, row)))),
+          Stream.filter((found) => filter.open !== true || Result.isFailure(found) || isOpen(found.success))
+        )
 
   const slots: KeyVault["Service"]["slots"] = (filter) =>
     Stream.suspend(() => {
@@ -475,12 +502,14 @@ const make = Effect.fnUntraced(function* (
         if (!done) yield* modify("reseal", row, (slot) => Result.succeed({ ...slot }))
         return !done
       },
+      Effect.catchIf(VaultError.is("NotFound"), () => Effect.succeed(false)),
       Effect.catchIf(VaultError.is("Unreadable"), (error) => {
         unreadable ??= error
         return Effect.succeed(false)
       })
     )
     return store.list({}).pipe(
+      Stream.filter((row) => !Document.isRemoved(row)),
       Stream.mapEffect(sealAgain),
       Stream.filter((sealed) => sealed),
       Stream.runCount,
@@ -491,6 +520,7 @@ const make = Effect.fnUntraced(function* (
   return {
     read,
     adopt,
+    remove,
     slots,
     scan,
     match,

@@ -155,8 +155,8 @@ export interface Attention extends SlotId, Pick<Slot, "rotation" | "orphans" | "
  * **Details**
  *
  * Every operation works on every machine that has the vault and the engine, wherever the rotation itself is executed. None
- * waits for a vendor but `adopt`, `settle` and `revokeAndReplace`. They fail with {@link RotationError} alone: `NotFound` where there is no such
- * slot, `UnknownAccount` where `accounts` gives none of its name or the layer cannot be built, `Unavailable` where the vault
+ * waits for a vendor but `adopt`, `settle`, `remove` and `revokeAndReplace`. They fail with {@link RotationError} alone: `NotFound` where there
+ * is no such slot, `UnknownAccount` where `accounts` gives none of its name or the layer cannot be built, `Unavailable` where the vault
  * cannot be read or written.
  *
  * @since 0.1.0
@@ -233,6 +233,17 @@ export class Rotation extends Context.Service<
       handle: string,
       options?: { readonly keep?: boolean | undefined }
     ) => Effect.Effect<Slot, RotationError>
+    /**
+     * Nobody needs this credential any more: shuts its key off at the vendor, by the best means that there is, and forgets the slot.
+     * `keep` leaves the key alive on purpose. `InProgress`, before anything is done, where a rotation is under way or the ledger
+     * names a key or a mint: `cancel` and `settle` deal with those. `KeyNotFound` where the vendor does not know the key: where
+     * that is true, and not of another account's credential, `keep` forgets the slot: so also where the key was shut off, and
+     * the vault did not answer then.
+     */
+    readonly remove: (
+      id: SlotId,
+      options?: { readonly keep?: boolean | undefined }
+    ) => Effect.Effect<void, RotationError>
     /** The slots in which something waits for a person. */
     readonly attention: (filter?: { readonly account?: string }) => Stream.Stream<Attention, RotationError>
     /**

@@ -65,7 +65,7 @@ export interface SlotFilter {
  *
  * A write fails with `Invalid` where nothing was written because the row cannot be kept ({@link isStorable}), or the write
  * cannot stand on its own. Every other failure is `Unavailable`, also where a write may have taken place. Errors *must not*
- * hold what the database says.
+ * hold what the database says. No row is ever deleted: a slot that is removed is a row in which nothing is left.
  *
  * @since 0.1.0
  * @category services

@@ -164,6 +164,8 @@ const watch = Effect.fnUntraced(function* (
     yield* ask("poll", rotation.poll(id))
     yield* ask("attention", Stream.runCollect(rotation.attention()))
     yield* ask("slots", Stream.runCollect(vault.slots()))
+    yield* ask("remove, of none", rotation.remove({ account: id.account, slot: "none" }))
+    yield* ask("remove", rotation.remove(id))
     seen.add("an event", ...machine.events)
     seen.add("the engine's tables", ...(yield* Effect.provide(dump, sql)))
     seen.add("a span", ...spans.map(({ attributes, events, name, status }) => ({ attributes, events, name, status })))

@@ -222,6 +222,78 @@ describe("adopt", () => {
   )
 })
 
+describe("remove", () => {
+  const refOfFirst = known("first").ref
+
+  it.effect("forgets a slot: it is not read, listed, found or sealed any more, and nothing of it is stored", () =>
+    Effect.gen(function* () {
+      const { store, vault } = yield* withKey()
+      yield* vault.remove(id, refOfFirst)
+      assert.strictEqual(yield* problemOf(vault.read(id)), "NotFound")
+      assert.strictEqual(yield* problemOf(vault.begin(id, begun("r1"))), "NotFound")
+      assert.deepStrictEqual(yield* Stream.runCollect(vault.slots()), [])
+      assert.deepStrictEqual(yield* vault.match(Redacted.make("secret of first")), [])
+      assert.strictEqual(yield* vault.reseal, 0)
+      const left = Option.getOrThrow(yield* store.read(id))
+      assert.deepStrictEqual(left, {
+        ...id,
+        version: 2,
+        document: '{"format":1,"removed":true}',
+        fingerprints: [],
+        open: false
+      })
+      yield* vault.remove(id, refOfFirst)
+      assert.deepStrictEqual(Option.getOrThrow(yield* store.read(id)), left)
+    })
+  )
+
+  it.effect("leaves the name and the key to be adopted again, and what was to be written before is not", () =>
+    Effect.gen(function* () {
+      const { store, vault } = yield* withKey()
+      const old = Option.getOrThrow(yield* store.read(id))
+      yield* vault.remove(id, refOfFirst)
+      const elsewhere = { account: "main", slot: "elsewhere" }
+      yield* vault.adopt(elsewhere, known("first"))
+      assert.strictEqual(yield* problemOf(vault.adopt(id, known("first"))), "Taken")
+      const fresh = yield* vault.adopt(id, known("second"))
+      assert.deepStrictEqual(yield* vault.read(id), fresh)
+      assert.strictEqual(fresh.epoch, 0)
+      // A write of the old life that arrives late.
+      assert.isFalse(yield* store.write({ ...old, version: 2 }))
+      assert.strictEqual(Option.getOrThrow(yield* store.read(id)).version, 3)
+    })
+  )
+
+  it.effect("is refused while anything of the slot is not done, and of another key than it holds", () =>
+    Effect.gen(function* () {
+      const { vault } = yield* withKey()
+      const refused = () => problemOf(vault.remove(id, refOfFirst))
+      assert.strictEqual(yield* problemOf(vault.remove(id, refOf("another"))), "Fenced")
+      assert.strictEqual(yield* problemOf(vault.remove({ ...id, slot: "none" }, refOfFirst)), "NotFound")
+      yield* vault.begin(id, begun("r1"))
+      assert.strictEqual(yield* refused(), "InProgress")
+      yield* vault.end(id, "r1", "failed", "Defect")
+      yield* vault.addOrphan(id, orphanOf("gone"))
+      assert.strictEqual(yield* refused(), "InProgress")
+      yield* vault.closeOrphan(id, orphanOf("gone").handle)
+      // What ended without a new key may be forgotten.
+      yield* vault.remove(id, refOfFirst)
+    })
+  )
+
+  it.effect("takes place once where the store is slow to say so", () =>
+    Effect.gen(function* () {
+      for (const fault of faults) {
+        const memory = yield* makeMemory
+        const vault = yield* openVault(faulty(memory, ["ok", fault]))
+        yield* vault.adopt(id, known("first"))
+        yield* passing(vault.remove(id, refOfFirst))
+        assert.strictEqual(yield* problemOf(vault.read(id)), "NotFound", fault)
+      }
+    })
+  )
+})
+
 describe("a name that cannot be one", () => {
   it.effect("is refused by every operation before the store is asked, and its error does not repeat it", () =>
     Effect.gen(function* () {

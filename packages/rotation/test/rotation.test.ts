@@ -40,7 +40,7 @@ import {
   stepOf,
   until
 } from "./fixture.ts"
-import type { World } from "./support/vendors.ts"
+import { names, type World } from "./support/vendors.ts"
 
 /** Nobody but the engine goes on with anything. */
 const unwatched = { watch: "1000 days" } as const
@@ -655,6 +655,55 @@ describe("revokeAndReplace", () => {
       assert.include(error.message, "gone/b")
       assert.isTrue(Option.isSome(yield* rotation.poll(id)))
       assert.isTrue(Option.isSome(yield* rotation.poll({ account: "main", slot: "z" })))
+    })
+  )
+})
+
+describe("remove", () => {
+  for (const name of names) {
+    it.effect(`${name}: shuts the key off, and forgets the slot, which no schedule starts any more`, () =>
+      Effect.gen(function* () {
+        const { rotation, vault, world } = yield* adopted(name)
+        yield* rotation.remove(id)
+        assert.strictEqual(yield* aliveIn(world), 0)
+        assert.strictEqual(yield* problemOf(rotation.poll(id)), "NotFound")
+        yield* Effect.forkChild(rotation.schedule({ every: "1 minute", jitter: 0 }))
+        yield* pass("1 hour", "10 minutes")
+        assert.strictEqual(yield* world.mints, 0)
+        assert.deepStrictEqual(yield* Stream.runCollect(rotation.attention()), [])
+        assert.deepStrictEqual(yield* Stream.runCollect(vault.slots()), [])
+        assert.strictEqual(yield* problemOf(rotation.remove(id)), "NotFound")
+      })
+    )
+  }
+
+  it.effect("keeps the key alive where it is told to, and the slot where the vendor did not shut the key off", () =>
+    Effect.gen(function* () {
+      const { first, rotation, vault, world } = yield* adopted("voiceable")
+      yield* world.setBroken(true)
+      yield* passing(Effect.flip(rotation.remove(id)))
+      assert.isTrue(Option.isNone((yield* vault.read(id)).rotation))
+      yield* world.setBroken(false)
+      yield* rotation.remove(id, { keep: true })
+      assert.strictEqual(yield* aliveIn(world), 1)
+      // It may come back.
+      yield* rotation.adopt(id, first)
+      yield* world.people.remove(Redacted.value(first.ref.value))
+      assert.strictEqual(yield* problemOf(rotation.remove(id)), "KeyNotFound")
+      yield* rotation.remove(id, { keep: true })
+      assert.strictEqual(yield* problemOf(rotation.poll(id)), "NotFound")
+    })
+  )
+
+  it.effect("waits for a rotation that is under way, and does nothing to its key", () =>
+    Effect.gen(function* () {
+      const { rotation, world } = yield* adopted("smtp2go")
+      yield* rotation.start(id, { rotationId: "r1" })
+      assert.strictEqual(yield* problemOf(rotation.remove(id)), "InProgress")
+      assert.isAtLeast(yield* aliveIn(world), 1)
+      yield* until(hasEnded(rotation), { step: "10 minutes" })
+      yield* rotation.remove(id)
+      assert.strictEqual(yield* aliveIn(world), 0)
     })
   )
 })

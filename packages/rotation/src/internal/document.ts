@@ -5,7 +5,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { type HeldKey, IntentRecord, isOpen, type Orphan, RotationRecord, type Slot } from "../Slot.ts"
 import { VaultError } from "../VaultError.ts"
-import type { StoredSlot } from "../VaultStore.ts"
+import type { SlotId, StoredSlot } from "../VaultStore.ts"
 import { keyIdOf, type Sealer } from "./seal.ts"
 
 /** A key as it is stored: its address and secret sealed, and nothing of either in clear. */
@@ -39,6 +39,23 @@ const Document = Schema.Struct({
   rotation: Schema.optionalKey(RotationRecord),
   intents: Schema.Array(IntentRecord),
   orphans: Schema.Array(StoredOrphan)
+})
+
+/** What is left of a slot that was removed: its versions go on, so that no write of its old life fits into a new one. */
+const Removed = Schema.fromJsonString(Schema.Struct({ format: Schema.Literal(format), removed: Schema.Literal(true) }))
+const decodeRemoved = Schema.decodeUnknownOption(Removed)
+
+/** Whether a row is what is left of a slot that was removed. */
+export const isRemoved = ({ document }: StoredSlot): boolean => Option.isSome(decodeRemoved(document))
+
+/** The row that takes the place of a slot which is removed: there is nothing in it, and nothing leads to it. */
+export const removed = ({ account, slot }: SlotId, version: number): StoredSlot => ({
+  account,
+  slot,
+  version,
+  document: JSON.stringify({ format, removed: true }),
+  fingerprints: [],
+  open: false
 })
 
 /** What is not known is not dropped: whoever wrote it needs it, and the next write would lose it. */

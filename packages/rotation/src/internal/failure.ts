@@ -21,9 +21,9 @@ export const problemOf = (cause: Cause.Cause<VaultError | ApiKeyError | Rotation
   return error._tag === "ApiKeyError" ? error.reason._tag : error.problem
 }
 
-/** What is no fault: someone else was quicker. */
+/** What is no fault: someone else was quicker, or has removed the slot. */
 export const isOvertaken = (problem: RotationProblem): boolean =>
-  problem === "Fenced" || problem === "InProgress" || problem === "NotOpen"
+  problem === "Fenced" || problem === "InProgress" || problem === "NotOpen" || problem === "NotFound"
 
 const idOf = ({ account, slot }: VaultError): SlotId | undefined =>
   account === undefined || slot === undefined ? undefined : { account, slot }

@@ -27,7 +27,7 @@ import * as Failure from "./failure.ts"
 import * as Options from "./options.ts"
 import * as Scheduler from "./schedule.ts"
 import { order } from "./steps/order.ts"
-import { isEnded, isHeld } from "./transitions.ts"
+import { isAtRest, isEnded, isHeld } from "./transitions.ts"
 import * as Watch from "./watch.ts"
 import * as Workflow from "./workflow.ts"
 
@@ -279,6 +279,20 @@ export const make = Effect.fnUntraced(function* <R>(
     return settled
   })
 
+  const remove: Rotation["Service"]["remove"] = Effect.fnUntraced(function* (id, { keep = false } = {}) {
+    const slot = yield* read("remove", id)
+    const { ref } = slot.current
+    if (!isAtRest(slot)) {
+      const detail = "a rotation is under way, or the ledger is not empty: `attention` says what waits"
+      return yield* Failure.make("remove", "InProgress", id, detail)
+    }
+    if (!keep) {
+      const { keys } = yield* accounts.open("remove", id)
+      yield* Failure.translate("remove", id)(keys.revoke(ref))
+    }
+    yield* Failure.translate("remove", id)(vault.remove(id, ref))
+  }, Effect.scoped)
+
   const rotation: Rotation["Service"] = {
     plan: Effect.fnUntraced(function* (id, { kind = "rotate", ...given } = {}) {
       const kept = yield* Options.duration("plan", "overlap", given.overlap ?? overlap)
@@ -324,6 +338,7 @@ export const make = Effect.fnUntraced(function* <R>(
     }, Effect.scoped),
     revokeAndReplace,
     settle,
+    remove,
     attention: (filter) => Attention.find(vault, limits, filter),
     events: Stream.fromPubSub(events),
     schedule: (given) =>

@@ -35,6 +35,20 @@ const sameKey = (a: HeldKey, b: { readonly ref: HeldKey["ref"] }): boolean =>
 export const isHeld = (slot: Slot, key: { readonly ref: HeldKey["ref"] }): boolean =>
   [slot.current, ...Option.toArray(slot.pending), ...Option.toArray(slot.previous)].some((held) => sameKey(held, key))
 
+/** Whether a slot holds its current key and no more, and nobody is about to change that. */
+export const isAtRest = ({ intents, orphans, pending, previous, rotation }: Slot): boolean =>
+  !Option.exists(rotation, (last) => !isEnded(last)) &&
+  intents.length === 0 &&
+  orphans.length === 0 &&
+  Option.isNone(pending) &&
+  Option.isNone(previous)
+
+/** Why a slot is not forgotten; nothing where it may be. */
+export const whyKept = (slot: Slot, ref: HeldKey["ref"]): VaultProblem | undefined => {
+  if (!sameKey(slot.current, { ref })) return "Fenced"
+  return isAtRest(slot) ? undefined : "InProgress"
+}
+
 export interface Begin {
   readonly id: string
   readonly kind: RotationRecord["kind"]

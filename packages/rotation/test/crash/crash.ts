@@ -320,10 +320,11 @@ export const crash = (options: {
         ended = end.said.some(({ said }) => said === "done")
         if (!ended) {
           if (end.hasEnded()) violations.push(`${round}: it died: ${end.complaints().slice(0, 2000)}`)
-          yield* Effect.promise(end.kill)
           counts.kills++
           log(`${round}: killed ${counts.kills}`)
         }
+        // One that has said that it is done may still be about to end.
+        yield* Effect.promise(end.kill)
         for (const secret of everySecret)
           if (end.complaints().includes(secret)) violations.push(`${round}: invariant 10: log`)
         running = running.filter((one) => one !== end)
