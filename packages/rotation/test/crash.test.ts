@@ -8,8 +8,8 @@ for (const name of names) {
   for (const kind of kinds) {
     describe(`F1: ${name}, ${kind}`, () => {
       // In place, and after the leaked key is off, the steps are those of any rotation.
-      const stride = kind === "rotate" ? 1 : 3
-      const which = kind === "rotate" ? "every boundary" : "every third boundary"
+      const stride = kind === "rotate" ? 1 : 5
+      const which = kind === "rotate" ? "every boundary" : "every fifth boundary"
       it.effect(`killed at ${which}, it goes on to its end in another process`, () =>
         Effect.gen(function* () {
           const whole = yield* Effect.flatMap(worlds[name], (world) => simulate({ world, kind }))

@@ -143,10 +143,10 @@ const runs = Number(process.env.ROTATION_RUNS)
 
 describe("properties", () => {
   it.effect("whatever is killed, interrupted, paused, lost and late, at the vendor and at the vault: it settles", () =>
-    check(stories([network, network, vault]), 20)
+    check(stories([network, network, vault]), 15)
   )
-  it.effect("and where a key leaks besides", () => check(stories([network, vault, leak]), 10))
+  it.effect("and where a key leaks besides", () => check(stories([network, vault, leak]), 8))
   it.effect("and where people do what they like: what is live is in the books, and what they shut off stays off", () =>
-    check(stories([network, people, vault, leak]), 15)
+    check(stories([network, people, vault, leak]), 12)
   )
 })
