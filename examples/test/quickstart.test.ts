@@ -51,7 +51,6 @@ describe("quickstart", { timeout: 60_000 }, () => {
 
   for (const [vendor, part, reason] of [
     ["JetEmail", "/rotate", "OutcomeUnknown"],
-    ["SMTP2GO", "/api_keys/add", "OutcomeUnknown"],
     ["Voiceable", "/api/v1/api_keys/2", "ProviderUnavailable"]
   ] as const) {
     it(`ends with a status above 0 where a step at ${vendor} is not as expected, and prints no secret`, async () => {
