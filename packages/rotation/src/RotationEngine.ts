@@ -296,8 +296,9 @@ export interface RunnerOptions {
  *
  * **When to use**
  *
- * Where more than one process may run rotations. `cluster` says how the machines reach each other: `NodeClusterSocket.layer` or
- * `NodeClusterHttp.layer` of `@effect/platform-node`. The database is `PgClient` of `@effect/sql-pg`.
+ * Where more than one process may run rotations. `cluster` says how the machines reach each other: `NodeClusterSocket.layer` of
+ * `@effect/platform-node`, or `(options) => NodeClusterHttp.layer({ ...options, transport: "http" })`. The database is `PgClient` of
+ * `@effect/sql-pg`.
  *
  * **Details**
  *

@@ -4,7 +4,7 @@ import { crash } from "./crash/crash.ts"
 import * as Postgres from "./postgres.ts"
 
 // Two machines that start the same rotations at the same time.
-const together = { engine: "pg", kills: 0, killsPerRound: 0, seed: 3 } as const
+const together = { engine: "pg", kills: 0, killsPerRound: 0, seed: 3, transport: "http" } as const
 
 /** Real processes and real clocks: what it takes is up to the machine. */
 const timeout = 90_000
@@ -35,7 +35,9 @@ describe.concurrent("F1: real processes, killed with SIGKILL at seeded moments",
     )
 
     it.effect.skipIf(!Postgres.available)(
-      Postgres.byName("two machines on one PostgreSQL start the same rotations: one mint and one promotion each"),
+      Postgres.byName(
+        "two machines on one PostgreSQL, which talk over HTTP, start the same rotations: one mint and one promotion each"
+      ),
       () =>
         Effect.gen(function* () {
           const { url } = yield* Postgres.database

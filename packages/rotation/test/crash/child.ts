@@ -1,5 +1,6 @@
 /** A process that rotates one key at each vendor, on the store that it is told, until it has ended or is killed. */
 import { writeSync } from "node:fs"
+import * as NodeClusterHttp from "@effect/platform-node/NodeClusterHttp"
 import * as NodeClusterSocket from "@effect/platform-node/NodeClusterSocket"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as JetEmail from "@effect-api-keys/jetemail"
@@ -79,6 +80,12 @@ const program = Effect.gen(function* () {
 
 const { store } = job
 
+/** How the machines talk to each other: where they come from, the errors of the two differ. */
+const cluster = (options: RotationEngine.RunnerOptions) =>
+  store.kind === "pg" && store.transport === "http"
+    ? Layer.orDie(NodeClusterHttp.layer({ ...options, transport: "http" }))
+    : Layer.orDie(NodeClusterSocket.layer(options))
+
 type Engine = Layer.Layer<WorkflowEngine | VaultStore, { readonly _tag: string; readonly message: string }>
 
 const engine: Engine =
@@ -89,7 +96,7 @@ const engine: Engine =
       )
     : RotationEngine.layerCluster({
         address: { host: "127.0.0.1", port: store.port },
-        cluster: NodeClusterSocket.layer,
+        cluster,
         prefix,
         // What a killed machine held is free sooner than it should be in earnest: the vault fences, whoever is late.
         settings: {

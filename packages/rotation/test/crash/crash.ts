@@ -162,6 +162,8 @@ export const crash = (options: {
   readonly killsPerRound: number
   readonly seed: number
   readonly log?: (line: string) => void
+  /** How the processes talk to each other. */
+  readonly transport?: "socket" | "http"
   /** A database of PostgreSQL that nobody else uses; one of a server of its own unless given. */
   readonly url?: string
 }): Effect.Effect<Figures, never, Scope.Scope> =>
@@ -290,7 +292,7 @@ export const crash = (options: {
         const store =
           engine === "file"
             ? { kind: "file" as const, path }
-            : { kind: "pg" as const, url, port: await Postgres.freePort() }
+            : { kind: "pg" as const, url, port: await Postgres.freePort(), transport: options.transport ?? "socket" }
         return run({ store, round, accounts })
       })
 
@@ -318,8 +320,10 @@ export const crash = (options: {
         trap = undefined
         if (end === undefined) continue
         ended = end.said.some(({ said }) => said === "done")
-        if (!ended) {
-          if (end.hasEnded()) violations.push(`${round}: it died: ${end.complaints().slice(0, 2000)}`)
+        if (!ended && end.hasEnded()) {
+          violations.push(`${round}: it died: ${end.complaints().slice(0, 2000)}`)
+          ended = true
+        } else if (!ended) {
           counts.kills++
           log(`${round}: killed ${counts.kills}`)
         }
@@ -333,7 +337,7 @@ export const crash = (options: {
         if (engine === "pg" || running.length === 0) yield* look(`${round}, kill ${counts.kills}`, ended)
       }
       counts.rotations++
-    } while (counts.kills < options.kills)
+    } while (counts.kills < options.kills && violations.length === 0)
     const mints = yield* Effect.forEach(vendors, ({ world }) => world.mints)
     return {
       engine,

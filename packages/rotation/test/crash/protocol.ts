@@ -2,7 +2,7 @@
 export interface Job {
   readonly store:
     | { readonly kind: "file"; readonly path: string }
-    | { readonly kind: "pg"; readonly url: string; readonly port: number }
+    | { readonly kind: "pg"; readonly url: string; readonly port: number; readonly transport: "socket" | "http" }
   /** Names the rotations: asked for again, they are the same. */
   readonly round: string
   readonly accounts: ReadonlyArray<{

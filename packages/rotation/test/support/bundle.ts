@@ -22,7 +22,9 @@ export const bundled = (program: URL): string => {
     platform: "node",
     format: "esm",
     // For the packages in it that are CommonJS.
-    banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
+    banner: {
+      js: 'import { createRequire as requireOf } from "node:module"; const require = requireOf(import.meta.url);'
+    },
     external: ["pg-native"],
     logLevel: "error"
   })
