@@ -366,11 +366,19 @@ const fillPath = (template: string, params: Readonly<Record<string, string>>): R
   return Result.fail({ reason: new InvalidRequest({ source: "client", issues }) })
 }
 
+/** A reply that says it is this short is read in one go: HTTP ends it there. In bytes. */
+const shortReply = 64 * 1024
+
 /** Reads a reply's body as text, at most so many bytes. */
 const readText = (response: HttpClientResponse.HttpClientResponse, maxBytes: number) =>
   Effect.suspend(() => {
-    const length = Number(response.headers["content-length"])
+    const { "content-encoding": encoding, "content-length": declared } = response.headers
+    const length = Number(declared)
     if (length > maxBytes) return Effect.succeed(Option.none<string>())
+    // What is compressed may unfold to any length.
+    if (length > 0 && length <= shortReply && encoding === undefined) {
+      return Effect.map(response.text, (text) => (text.length > maxBytes ? Option.none() : Option.some(text)))
+    }
     const decoder = new TextDecoder()
     let bytes = 0
     let text = ""
@@ -396,6 +404,10 @@ const holds = (credential: string) => (text: string) => credential.length >= 8 &
 
 /** A value as JSON has it, without the quotes around a string: however a reply escapes it, this is how it reads here. */
 const quoted = (value: unknown): string => (JSON.stringify(value) ?? "").replace(/^"|"$/g, "")
+
+/** Whether a reply holds a credential, as it is or escaped in any way. */
+const tells = (credential: string, text: string, reply: unknown): boolean =>
+  holds(credential)(text) || (text.includes("\\") && holds(quoted(credential))(quoted(reply)))
 
 const unexpectedShape = (error: Schema.SchemaError) => issuesOf(error, "missing or of an unexpected shape")
 const noJson = Result.fail([{ path: [], message: "not JSON" }])
@@ -484,7 +496,11 @@ export const make = Effect.fnUntraced(function* (
   )
 
   const readCredential = (from: Credential): Effect.Effect<string, ApiKeyErrorReason> =>
-    Effect.suspend(() => (Redacted.isRedacted(from) ? Effect.succeed(from) : Effect.timeout(from, timeout))).pipe(
+    Effect.suspend(() =>
+      Redacted.isRedacted(from)
+        ? Effect.succeed(from)
+        : Effect.timeoutOrElse(from, { duration: timeout, orElse: () => Effect.fail("late") })
+    ).pipe(
       // A wiped one throws.
       Effect.map((credential) => Redacted.value(credential)),
       // Whatever the effect failed with stays here: it may hold the credential.
@@ -548,11 +564,7 @@ export const make = Effect.fnUntraced(function* (
       const json = parseJson(Option.getOrElse(text, () => ""))
       const reply = Result.getOrUndefined(json)
       // A proxy that answers with the request: the only secret in it is the manager's own, which must not be given away.
-      if (
-        safety === "mint" &&
-        ok &&
-        (Option.exists(text, holds(credential)) || holds(quoted(credential))(quoted(reply)))
-      ) {
+      if (safety === "mint" && ok && Option.exists(text, (shown) => tells(credential, shown, reply))) {
         const message = "holds the manager's own credential"
         return yield* fail(unusable(safety, "body", [{ path: [], message }]), status)
       }

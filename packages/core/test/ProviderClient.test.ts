@@ -1126,8 +1126,16 @@ describe("replies", () => {
     })
   }
 
-  it.effect("a content-length that lies does not help", () => {
-    const { layer, seen } = large({ "content-length": "10" })
+  it.effect("a content-length that lies does not help, where a client passes it on", () => {
+    const { layer } = large({ "content-length": "10" })
+    return Effect.gen(function* () {
+      const { problem } = yield* expectReason(reading(), "UnexpectedResponse")
+      assert.strictEqual(problem, "size")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("a content-length says nothing of what is compressed", () => {
+    const { layer, seen } = large({ "content-length": "10", "content-encoding": "br" })
     return Effect.gen(function* () {
       const { problem } = yield* expectReason(reading(), "UnexpectedResponse")
       assert.strictEqual(problem, "size")

@@ -91,7 +91,7 @@ export const make = Effect.fnUntraced(function* (
       // A ref that is refused gets no handle: see `handleOf`.
       const handle = Result.isSuccess(result) ? driver.handle(result.success) : undefined
       return telemetry.observe(verb, handle, (call) =>
-        Effect.flatMap(checked(verb, handle, result), (address) => run(address, driver.handle(address), call))
+        Effect.flatMap(checked(verb, handle, result), (address) => run(address, handle ?? driver.handle(address), call))
       )
     })
 

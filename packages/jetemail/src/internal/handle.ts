@@ -13,7 +13,7 @@ export const deriveHandleKey = (credential: string): string =>
  * The printable handle of a token: a keyed hash, because JetEmail's tokens may be short enough for an unkeyed one to be
  * searched.
  */
-export const hashToken =
-  (key: string) =>
-  (token: string): string =>
-    `jetemail_${bytesToHex(hmac(sha256, utf8ToBytes(key), utf8ToBytes(token)).subarray(0, handleBytes))}`
+export const hashToken = (key: string): ((token: string) => string) => {
+  const keyed = hmac.create(sha256, utf8ToBytes(key))
+  return (token) => `jetemail_${bytesToHex(keyed.clone().update(utf8ToBytes(token)).digest().subarray(0, handleBytes))}`
+}
