@@ -97,6 +97,7 @@ export interface PatchSpec {
  * @category models
  */
 export interface Minted {
+  /** What the vendor knows the key by; at some vendors the secret itself. */
   readonly address: string
   /** Empty where the reply names the new key and not its secret: the end is then `OutcomeUnknown`, with the key's handle. */
   readonly secret: string
@@ -123,6 +124,7 @@ export interface PreparedMint {
   readonly options?: Readonly<Record<string, unknown>>
   /** What the vendor is really asked for, where that is not what was given: switched off, say. The echo is held against it. */
   readonly spec?: MintSpec
+  /** Makes the one request. */
   readonly send: Effect.Effect<Minted, ApiKeyError>
   /** Switches a key on that was minted inert. */
   readonly activate?: (address: string) => Effect.Effect<void, ApiKeyError>
@@ -172,13 +174,17 @@ export interface RecoveryDriver {
  * @category models
  */
 export type RotationDriver =
-  | { readonly inPlace: (address: string) => Effect.Effect<PreparedMint, ApiKeyError> }
+  | {
+      /** Gives the key itself a new secret. */
+      readonly inPlace: (address: string) => Effect.Effect<PreparedMint, ApiKeyError>
+    }
   | {
       /** `mark` makes the successor's name from the old key's, which is empty where that has none. */
       readonly successor: (
         address: string,
         mark: (name: string) => string
       ) => Effect.Effect<PreparedSuccessor, ApiKeyError>
+      /** Shuts the old key off, after its successor was delivered. */
       readonly retire: (address: string) => Effect.Effect<void, ApiKeyError>
     }
 
@@ -198,6 +204,7 @@ export interface ApiKeyDriver {
   readonly provider: string
   /** The user's name for the account at the vendor. */
   readonly account: string
+  /** A rule for each restriction that the vendor has; what is not here is refused. */
   readonly restrictions: RestrictionRules
   /** What a key gets where its spec is silent, for each declared restriction. */
   readonly defaults: Partial<Restrictions>
@@ -220,10 +227,13 @@ export interface ApiKeyDriver {
   ) => Effect.Effect<KeyRecord | undefined, ApiKeyError>
   /** Whether `setStatus` knows `sandbox`. */
   readonly sandbox?: boolean
+  /** Removes a key for good. */
   readonly remove?: (address: string) => Effect.Effect<void, ApiKeyError>
+  /** Reads one key; where it is left out, core reads the list. */
   readonly get?: (address: string) => Effect.Effect<KeyRecord, ApiKeyError>
   /** Every key, or those of this exact name where the vendor can tell; core filters again. */
   readonly list?: (filter: { readonly name?: string }) => Stream.Stream<KeyRecord, ApiKeyError>
+  /** How a key gets a new secret; left out where there is no way. */
   readonly rotation?: RotationDriver
   /** How a lost mint is found again; left out where it cannot be. It needs `list`, and `patch` for the name. */
   readonly recovery?: RecoveryDriver

@@ -94,6 +94,7 @@ export type KeyPatch<N extends Need = Need> = {
  * @category models
  */
 export interface Deliver<E = never, R = never> {
+  /** Stores the new key. It is run before the call returns, and before a rotation by successor retires the old key. */
   readonly deliver?: (key: IssuedKey) => Effect.Effect<void, E, R>
   /** How long `deliver` may take; 30 seconds unless given. */
   readonly deliverTimeout?: Duration.Input

@@ -94,7 +94,7 @@ export const make = (driver: ApiKeyDriver): DriverCalls => {
     label,
     checked: (verb, handle, result) =>
       Effect.mapError(Effect.fromResult(result), (reason) => failure(verb, reason, handle)),
-    makeRef: (address) => new KeyRef({ provider, account, value: Redacted.make(address) }),
+    makeRef: (address) => new KeyRef({ provider, account, value: Redacted.make(address) }, { disableChecks: true }),
     read: (address, verb) => {
       const handle = driver.handle(address)
       if (driver.get !== undefined) return label(verb, handle)(driver.get(address))

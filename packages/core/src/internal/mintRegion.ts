@@ -36,7 +36,7 @@ export const make: Effect.Effect<MintRegion, never, Scope.Scope> = Effect.gen(fu
 
   /** Forks what nobody may interrupt: no parent and no scope holds the fiber, only the finalizer above waits for it. */
   const fork = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-    Effect.map(Effect.forkDetach(effect), (fiber) => {
+    Effect.map(Effect.forkDetach(effect, { startImmediately: true }), (fiber) => {
       running.add(fiber)
       fiber.addObserver(() => running.delete(fiber))
       return fiber
@@ -81,9 +81,14 @@ export const withDeadline = Effect.fnUntraced(function* <A, E, R>(
   deadline: Duration.Duration
 ): Effect.fn.Return<Exit.Exit<A, E> | "deadline", never, R> {
   const done = yield* Deferred.make<Exit.Exit<A, E> | "deadline">()
-  const running = yield* Effect.forkDetach(Effect.flatMap(Effect.exit(effect), (exit) => Deferred.succeed(done, exit)))
-  const timer = yield* Effect.forkDetach(Effect.delay(Deferred.succeed(done, "deadline"), deadline))
+  const running = yield* Effect.forkDetach(
+    Effect.flatMap(Effect.exit(effect), (exit) => Deferred.succeed(done, exit)),
+    { startImmediately: true }
+  )
+  const timer = yield* Effect.forkDetach(Effect.delay(Deferred.succeed(done, "deadline"), deadline), {
+    startImmediately: true
+  })
   const end = yield* Deferred.await(done)
-  yield* Effect.forkDetach(Fiber.interrupt(end === "deadline" ? running : timer))
+  yield* Effect.forkDetach(Fiber.interrupt(end === "deadline" ? running : timer), { startImmediately: true })
   return end
 })
