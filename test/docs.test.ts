@@ -302,23 +302,4 @@ describe("the documents", () => {
       assert.strictEqual(read(`packages/${name}/LICENSE`).join("\n"), license, name)
     }
   })
-
-  it("say something of every export of the packages", () => {
-    const bare = sources()
-      .filter((source) => !source.includes("/internal/"))
-      .flatMap((source) => {
-        const lines = read(source)
-        return lines.flatMap((line, index) => {
-          if (!/^export (const|class|interface|type|function|abstract|declare|async) ?[A-Za-z]/.test(line)) return []
-          const above = lines[index - 1]?.trim() ?? ""
-          if (above.startsWith("/**") && above.endsWith("*/")) return []
-          if (above !== "*/") return [`${source}:${index + 1}: no doc comment`]
-          const start = lines.slice(0, index).findLastIndex((text) => text.trim() === "/**")
-          return lines.slice(start, index).some((text) => text.includes("@since"))
-            ? []
-            : [`${source}:${index + 1}: no @since`]
-        })
-      })
-    assert.deepStrictEqual(bare, [])
-  })
 })

@@ -34,8 +34,13 @@ import * as Wire from "./JetEmailSchema.ts"
  */
 export type Defaults = Pick<Restrictions, "domains" | "ips" | "quota">
 
-/** What every layer of JetEmail is given. */
-interface BaseOptions extends ProviderClient.ClientOptions {
+/**
+ * What every layer of JetEmail is given.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface BaseOptions extends ProviderClient.ClientOptions {
   readonly defaults: Defaults
 }
 

@@ -249,8 +249,13 @@ const readKey = (given: unknown): MailerPatchKey => {
   }
 }
 
-/** What the vendor says in an error, in either of its shapes: beside `request_id`, or within `data`. */
-interface Refusal {
+/**
+ * What the vendor says in an error, in either of its shapes: beside `request_id`, or within `data`.
+ *
+ * @since 0.1.0
+ * @category replies
+ */
+export interface Refusal {
   /** Whether it is certainly the vendor's: with a request's id, or a code of its own. */
   readonly own: boolean
   /** Without the prefix that every code has. */

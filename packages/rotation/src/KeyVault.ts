@@ -34,6 +34,16 @@ import {
 import { VaultError, type VaultProblem } from "./VaultError.ts"
 import { isStorable, type SlotFilter, type SlotId, type StoredSlot, storableNames, VaultStore } from "./VaultStore.ts"
 
+export type {
+  /**
+   * What secrets are sealed with: the id of the key that seals from now on, and keys of 32 bytes in base64 by their ids.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  SealingKeys
+} from "./internal/seal.ts"
+
 /**
  * What a key is taken in with that exists already.
  *

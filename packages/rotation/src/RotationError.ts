@@ -58,7 +58,11 @@ export class RotationError extends Schema.TaggedError<RotationError>("@effect-ap
     return `${this.operation}${slot}: ${this.problem}${detail}`
   }
 
-  /** A predicate for `Effect.catchIf`. */
+  /**
+   * A predicate for `Effect.catchIf`: whether it is such an error, of one of these problems.
+   *
+   * @since 0.1.0
+   */
   static is(...problems: ReadonlyArray<RotationProblem>): (error: unknown) => error is RotationError {
     return (error): error is RotationError =>
       Predicate.isTagged(error, "RotationError") && error instanceof RotationError && problems.includes(error.problem)

@@ -62,7 +62,11 @@ export class VaultError extends Schema.TaggedError<VaultError>("@effect-api-keys
     return `${this.operation}${slot}: ${texts[this.problem]}${detail}`
   }
 
-  /** A predicate for `Effect.catchIf`. */
+  /**
+   * A predicate for `Effect.catchIf`: whether it is such an error, of one of these problems.
+   *
+   * @since 0.1.0
+   */
   static is(...problems: ReadonlyArray<VaultProblem>): (error: unknown) => error is VaultError {
     return (error): error is VaultError =>
       Predicate.isTagged(error, "VaultError") && error instanceof VaultError && problems.includes(error.problem)

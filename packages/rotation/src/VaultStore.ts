@@ -1,7 +1,7 @@
 /**
  * Where a vault keeps its slots: four operations on sealed documents, with compare-and-set.
  *
- * This is what to implement for a store of your own; {@link KeyVault} does the rest. Its conformance suite is
+ * This is what to implement for a store of your own; `KeyVault` does the rest. Its conformance suite is
  * `VaultConformance` in `@effect-api-keys/rotation/testing`.
  *
  * @since 0.1.0

@@ -15,6 +15,7 @@ import type { SlotId } from "./VaultStore.ts"
  * @category models
  */
 export interface Candidate {
+  /** The slot that it is for. */
   readonly id: SlotId
   readonly provider: string
   readonly handle: string

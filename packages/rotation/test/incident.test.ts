@@ -20,7 +20,7 @@ for (const name of names) {
       "at sampled boundaries it takes over, and the other, which stood still there, finds nothing left to do",
       () =>
         everywhere(name, "rotate", {
-          every: 18,
+          every: 30,
           setup: ({ number }) => ({
             options,
             happen: (moment) => (moment.process === 0 && moment.number === number ? "pause" : undefined),
@@ -36,7 +36,7 @@ for (const name of names) {
     )
     it.effect("at sampled boundaries of a process that was killed there", () =>
       everywhere(name, "rotate", {
-        every: 18,
+        every: 30,
         setup: ({ number }) => ({
           options,
           happen: (moment) => (moment.process === 0 && moment.number === number ? "stop" : undefined),
@@ -54,7 +54,7 @@ for (const name of names) {
       it.effect(`by the leaked string of the ${role} key, at sampled boundaries that have one`, () =>
         everywhere(name, "rotate", {
           among: (passed) => role === "current" || passed[role],
-          every: 18,
+          every: 30,
           setup: ({ number }) => {
             let leaked: Redacted.Redacted<string> | undefined
             return {

@@ -117,7 +117,7 @@ describe("F11: jetemail's list", () => {
         Effect.gen(function* () {
           for (const lost of [false, true]) {
             yield* everywhere("jetemail", kind, {
-              every: 18,
+              every: 30,
               offset: lost ? 1 : 0,
               setup: ({ number }, world) => {
                 let until = Number.POSITIVE_INFINITY

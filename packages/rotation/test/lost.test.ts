@@ -10,7 +10,7 @@ for (const name of names) {
       it.effect("the reply of a request (sampled) is lost, and the process lives on", () =>
         everywhere(name, kind, {
           among: ({ boundary }) => boundary.at === "request" && boundary.when === "committed",
-          every: 3,
+          every: 4,
           setup: ({ number }) => ({ happen: (moment) => (moment.number === number ? "reset" : undefined) })
         })
       )
@@ -19,7 +19,7 @@ for (const name of names) {
         () =>
           everywhere(name, kind, {
             among: ({ boundary }) => boundary.at === "request" && boundary.when === "committed",
-            every: 3,
+            every: 4,
             setup: ({ number }, _world, index) => {
               const lost = (["hang", "error", "cut"] as const)[index % 3]
               return { happen: (moment) => (moment.number === number ? lost : undefined) }
@@ -31,7 +31,7 @@ for (const name of names) {
         () =>
           everywhere(name, kind, {
             among: ({ boundary }) => boundary.at === "request" && boundary.when === "before",
-            every: 3,
+            every: 4,
             setup: ({ number }, _world, index) => {
               const lost = (["reset", "hang", "error"] as const)[index % 3]
               return { happen: (moment) => (moment.number === number ? lost : undefined) }

@@ -10,7 +10,7 @@ for (const name of names) {
         "one stands still (at sampled boundaries), another goes on until it looks for lost mints, and the first goes on from there",
         () =>
           everywhere(name, kind, {
-            every: 18,
+            every: 30,
             setup: ({ number }) => ({
               options: { overlap: "1 second", lateArrival: "10 minutes", watch: "1 minute" },
               happen: (moment) =>
@@ -26,7 +26,7 @@ for (const name of names) {
         "one stands still (at sampled boundaries, but not at that of the mint) until another has come to the end",
         () =>
           everywhere(name, kind, {
-            every: 27,
+            every: 45,
             among: ({ boundary }, index, all) => {
               const next = boundary.when === "before" ? boundary : all[index + 1]?.boundary
               return !(next?.at === "request" && isMint(next.request))
@@ -43,7 +43,7 @@ for (const name of names) {
           `one stands still (at sampled boundaries), another for its first ${steps}, and the first goes on beside it`,
           () =>
             everywhere(name, kind, {
-              every: 37,
+              every: 60,
               offset: steps,
               setup: ({ number }) => ({
                 options: { lateArrival: "10 minutes", watch: "1 minute" },

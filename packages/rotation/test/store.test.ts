@@ -14,7 +14,7 @@ for (const name of names) {
         it.effect(`sampled writes fail once (${when === "before" ? "without effect" : "although it took place"})`, () =>
           everywhere(name, kind, {
             among: (passed) => isStore(passed) && passed.boundary.when === when,
-            every: 7,
+            every: 12,
             setup: ({ number }) => ({ happen: (moment) => (moment.number === number ? "reset" : undefined) })
           })
         )
@@ -26,7 +26,7 @@ for (const name of names) {
         it.effect(`the vault fails for ${long} minutes (${fault}), from sampled writes on`, () =>
           everywhere(name, kind, {
             among: (passed) => isStore(passed) && passed.boundary.when === "before",
-            every: 36,
+            every: 60,
             offset: long + fault.length,
             setup: ({ number }) => {
               let failing: { readonly self: Process; readonly until: number } | undefined
@@ -82,7 +82,7 @@ for (const name of names) {
           `cut off from the vault (at sampled boundaries) while another takes over; back when that has passed ${heal}`,
           () =>
             everywhere(name, kind, {
-              every: 45,
+              every: 75,
               offset: heal,
               setup: ({ number }) => {
                 let cut: Process | undefined
