@@ -74,18 +74,22 @@ export const make = (
 
   /** `name` is what the key is called when the mint has come to its end. */
   const issue = (minted: Minted, spec: MintSpec | undefined, name = spec?.name): IssuedKey =>
-    new IssuedKey({
-      ref: makeRef(minted.address),
-      handle: driver.handle(minted.address),
-      secret: Redacted.make(minted.secret),
-      name: nameOf(name),
-      unrestricted: Option.map(Option.fromUndefinedOr(spec), ({ restrictions }) =>
-        Restriction.literals.filter((restriction) => {
-          const value = restrictions[restriction]
-          return value !== undefined && isUnrestricted(value)
-        })
-      )
-    })
+    new IssuedKey(
+      {
+        ref: makeRef(minted.address),
+        handle: driver.handle(minted.address),
+        secret: Redacted.make(minted.secret),
+        name: nameOf(name),
+        unrestricted: Option.map(Option.fromUndefinedOr(spec), ({ restrictions }) =>
+          Restriction.literals.filter((restriction) => {
+            const value = restrictions[restriction]
+            return value !== undefined && isUnrestricted(value)
+          })
+        )
+      },
+      // Each part was made or checked here: a check that failed would lose the key.
+      { disableChecks: true }
+    )
 
   /**
    * Sends a mint. A reply without a secret is no reply, even where it names a key: that may be another, and is left alone.
@@ -119,8 +123,10 @@ export const make = (
 
   /** Shuts off a key that nobody will hold, and says so where it may still be live. */
   const takeBack = (verb: Verb, address: string, handle: string | undefined): Effect.Effect<boolean> =>
-    Effect.tap(discard(address), (revoked) =>
-      revoked ? Effect.void : log("Error", "a key that nobody holds could not be shut off", verb, handle)
+    Effect.suspend(() =>
+      Effect.tap(discard(address), (revoked) =>
+        revoked ? Effect.void : log("Error", "a key that nobody holds could not be shut off", verb, handle)
+      )
     )
 
   const takeBackKey = (verb: Verb, key: IssuedKey) => takeBack(verb, Redacted.value(key.ref.value), key.handle)
