@@ -495,23 +495,26 @@ export const make = Effect.fnUntraced(function* (
     Context.add(FetchHttpClient.RequestInit, { redirect: "manual", cache: "no-store", credentials: "omit" })
   )
 
+  const unreadable = () => new AuthenticationFailed({ problem: "unreadable" })
+
+  /** A credential as it goes into a header. A wiped one throws. */
+  const valueOf = (credential: Redacted.Redacted<string>): Result.Result<string, ApiKeyErrorReason> => {
+    const read = Result.try((): unknown => Redacted.value(credential))
+    if (Result.isFailure(read)) return Result.fail(unreadable())
+    // From JavaScript, an environment variable that is not set is `undefined`.
+    return Predicate.isString(read.success) && visibleAscii.test(read.success)
+      ? Result.succeed(read.success)
+      : Result.fail(new AuthenticationFailed({ problem: "malformed" }))
+  }
+
   const readCredential = (from: Credential): Effect.Effect<string, ApiKeyErrorReason> =>
-    Effect.suspend(() =>
-      Redacted.isRedacted(from)
-        ? Effect.succeed(from)
-        : Effect.timeoutOrElse(from, { duration: timeout, orElse: () => Effect.fail("late") })
-    ).pipe(
-      // A wiped one throws.
-      Effect.map((credential) => Redacted.value(credential)),
-      // Whatever the effect failed with stays here: it may hold the credential.
-      Effect.catchCause(() => Effect.fail(new AuthenticationFailed({ problem: "unreadable" }))),
-      // From JavaScript, an environment variable that is not set is `undefined`.
-      Effect.flatMap((value) =>
-        Predicate.isString(value) && visibleAscii.test(value)
-          ? Effect.succeed(value)
-          : Effect.fail(new AuthenticationFailed({ problem: "malformed" }))
-      )
-    )
+    Redacted.isRedacted(from)
+      ? Effect.suspend(() => Effect.fromResult(valueOf(from)))
+      : Effect.timeoutOrElse(from, { duration: timeout, orElse: () => Effect.fail(unreadable()) }).pipe(
+          // Whatever the effect failed with stays here: it may hold the credential.
+          Effect.catchCause(() => Effect.fail(unreadable())),
+          Effect.flatMap((credential) => Effect.fromResult(valueOf(credential)))
+        )
 
   const attempt = <Body, A>(endpoint: Endpoint<Body, A>) => {
     const { method, safety } = endpoint
@@ -670,6 +673,7 @@ export const make = Effect.fnUntraced(function* (
       return (request) =>
         Effect.suspend(() => {
           let attempts = 0
+          let repeating = false
           /** The failure of an earlier attempt that may have been carried out. */
           let lost: Failure | undefined
           const once = Effect.suspend(() => {
@@ -687,11 +691,19 @@ export const make = Effect.fnUntraced(function* (
               return Effect.fail(earlier ?? failure)
             })
           )
-          return once.pipe(
-            Effect.tapError((failure) =>
-              worthRepeating(failure) && attempts <= retryTimes ? waitOut(failure) : Effect.void
-            ),
-            Effect.retry({ schedule, times: retryTimes, while: worthRepeating })
+          const repeatable = Effect.tapError(once, (failure) =>
+            worthRepeating(failure) && attempts <= retryTimes ? waitOut(failure) : Effect.void
+          )
+          // The schedule begins with a failure that was seen, and is not made for a call that has none.
+          return Effect.catch(repeatable, (failure) =>
+            Effect.retry(
+              Effect.suspend(() => {
+                const first = !repeating
+                repeating = true
+                return first ? Effect.fail(failure) : repeatable
+              }),
+              { schedule, times: retryTimes, while: worthRepeating }
+            )
           )
         }).pipe(Effect.mapError(toError))
     },
