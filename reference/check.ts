@@ -1,5 +1,5 @@
 /** Writes, as JSON, what `test/reference.test.ts` looks at: TypeScript 6 is loaded here, and not in the process of the tests. */
-import { report } from "./exports.ts"
+import { patterns, report } from "./exports.ts"
 import { shown } from "./hover.ts"
 
-process.stdout.write(JSON.stringify({ ...report(), shown: shown() }))
+process.stdout.write(JSON.stringify({ ...report(), patterns: patterns(), shown: shown() }))

@@ -119,6 +119,20 @@ const deadLinks = (file: ts.SourceFile): ReadonlyArray<string> => {
   return dead
 }
 
+/** Every regular expression that the packages' sources hold, and where. */
+const patternsOf = (file: ts.SourceFile): ReadonlyArray<{ readonly at: string; readonly pattern: string }> => {
+  const found: Array<{ readonly at: string; readonly pattern: string }> = []
+  const visit = (node: ts.Node): void => {
+    if (ts.isRegularExpressionLiteral(node)) found.push({ at: locate(node), pattern: node.text })
+    ts.forEachChild(node, visit)
+  }
+  visit(file)
+  return found
+}
+
+/** The regular expressions of all modules, public or not. */
+export const patterns = () => program.getSourceFiles().flatMap(patternsOf)
+
 /** How many exports there are, and what is wrong with the doc comments of the public modules. */
 export const report = (): { readonly exports: number; readonly problems: ReadonlyArray<string> } => {
   const all = new Map([...byEntry.values()].flat().map((one) => [one.symbol, one]))

@@ -1,8 +1,9 @@
-/** What the reference of the API is made of is there, and what pages show as a diagram or a hover is so. */
+/** What the reference of the API is made of is there, what pages show as a diagram or a hover is so, and no pattern may take for ever. */
 import { globSync } from "node:fs"
 import * as Path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import type { ReasonTag, Recovery } from "@effect-api-keys/core"
+import { RegExpParser, visitRegExpAST } from "@eslint-community/regexpp"
 import { order } from "../packages/rotation/src/internal/steps/order.ts"
 import { run } from "./docs/check.ts"
 import { blocksOfMarkdown, documents, read, root, sources } from "./docs/markdown.ts"
@@ -10,6 +11,7 @@ import { blocksOfMarkdown, documents, read, root, sources } from "./docs/markdow
 interface Checked {
   readonly exports: number
   readonly problems: ReadonlyArray<string>
+  readonly patterns: ReadonlyArray<{ readonly at: string; readonly pattern: string }>
   readonly shown: ReadonlyArray<{ readonly what: string; readonly said: string; readonly real: string }>
 }
 
@@ -200,5 +202,37 @@ describe("what docs/architecture.md says of imports", () => {
       sandboxes.flatMap((source) => importsOf(source).filter((name) => name.startsWith("."))),
       []
     )
+  })
+})
+
+/** Whether something without an end is repeated without an end: on some input, that can take for ever. */
+const isNested = (pattern: string): boolean => {
+  let depth = 0
+  let nested = false
+  visitRegExpAST(new RegExpParser().parseLiteral(pattern), {
+    onQuantifierEnter: ({ max }) => {
+      if (max === Number.POSITIVE_INFINITY) nested ||= ++depth > 1
+    },
+    onQuantifierLeave: ({ max }) => {
+      if (max === Number.POSITIVE_INFINITY) depth--
+    }
+  })
+  return nested
+}
+
+describe("regular expressions", () => {
+  it("in the packages repeat nothing that is repeated", async () => {
+    const { patterns } = await checked
+    assert.isAbove(patterns.length, 50)
+    assert.deepStrictEqual(
+      patterns.filter(({ pattern }) => isNested(pattern)),
+      []
+    )
+  })
+
+  it("that do are found out", () => {
+    assert.isTrue(isNested("/^(?:a+)+$/"))
+    assert.isTrue(isNested("/(x(y*)z){2,}/u"))
+    assert.isFalse(isNested("/^(?:a{1,9})+b*$/"))
   })
 })
