@@ -9,9 +9,10 @@ const maxEndpoint = 200
 /** An endpoint's path (`/email/send`), or a wildcard below one (`/email/*`). Source: `endpoints` on "Patch an API key". */
 export const checkEndpoint = (endpoint: string): Result.Result<string, string> => {
   if (endpoint === "*" || endpoint === "/*") return Result.fail(`is everything: write "any" in place of the list`)
-  const [start, ...segments] = endpoint.replace(/\/\*$/, "").split("/")
+  // One that is too long is no path, and is not looked through.
+  const [start, ...segments] = endpoint.length > maxEndpoint ? [] : endpoint.replace(/\/\*$/, "").split("/")
   const isPath = start === "" && segments.length > 0 && segments.every((segment) => /^[a-z0-9_-]+$/.test(segment))
-  return endpoint.length <= maxEndpoint && isPath
+  return isPath
     ? Result.succeed(endpoint)
     : Result.fail("must be a path such as /email/send, or a wildcard such as /email/*, in lower case")
 }
