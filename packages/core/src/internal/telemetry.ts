@@ -20,17 +20,19 @@ export const VerbSpan = Context.Reference<Tracer.Span | undefined>(
 
 /** Writes an HTTP exchange on the verb's span: method, path template and status, nothing else. */
 export const traceExchange = (exchange: HttpExchange): Effect.Effect<void> =>
-  Effect.gen(function* () {
-    const span = yield* VerbSpan
-    if (span === undefined) return
-    const attributes: Record<string, unknown> = {
-      "http.request.method": exchange.method,
-      "url.template": exchange.path,
-      ...(exchange.status === undefined ? {} : { "http.response.status_code": exchange.status })
-    }
-    span.event("http", yield* Clock.currentTimeNanos, attributes)
-    for (const [key, value] of Object.entries(attributes)) span.attribute(key, value)
-  })
+  Effect.contextWith((context: Context.Context<never>) =>
+    Effect.sync(() => {
+      const span = Context.get(context, VerbSpan)
+      if (span === undefined) return
+      const attributes: Record<string, unknown> = {
+        "http.request.method": exchange.method,
+        "url.template": exchange.path,
+        ...(exchange.status === undefined ? {} : { "http.response.status_code": exchange.status })
+      }
+      span.event("http", Context.get(context, Clock.Clock).currentTimeNanosUnsafe(), attributes)
+      for (const [key, value] of Object.entries(attributes)) span.attribute(key, value)
+    })
+  )
 
 const operations = Metric.counter("effect_api_keys_operations", {
   description: "Calls of ApiKeyService, by provider, verb and outcome",
