@@ -1,64 +1,33 @@
 import { assert, describe, it } from "@effect/vitest"
-import {
-  ApiKey,
-  ApiKeyError,
-  type ApiKeyService,
-  InvalidRequest,
-  KeyNotFound,
-  KeyRef,
-  ProviderUnavailable
-} from "@effect-api-keys/core"
+import { ApiKey, ApiKeyError, InvalidRequest, KeyNotFound, KeyRef, ProviderUnavailable } from "@effect-api-keys/core"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
-import type { Account, Rotation } from "../src/Rotation.ts"
-import type { RotationError } from "../src/RotationError.ts"
-import { adopted, breathe, hasEnded, id, isIn, mapKeys, pass, stepOf, until } from "./fixture.ts"
-import type { World } from "./support/vendors.ts"
-
-/** Nobody but the engine goes on with anything. */
-const unwatched = { watch: "1000 days" } as const
-
-const addressOf = ({ value }: KeyRef) => Redacted.value(value)
-
-/** What works at the vendor, whoever has it. */
-const aliveIn = ({ keys }: World) =>
-  Effect.map(keys, (all) => all.filter(({ alive }) => alive).map(({ address }) => address))
-
-const problemOf = <A>(effect: Effect.Effect<A, RotationError>) =>
-  Effect.map(Effect.flip(effect), ({ problem }) => problem)
-
-/** How the slot's rotation ends. */
-const endOf = (rotation: Rotation["Service"], options?: Parameters<typeof until>[1]) =>
-  Effect.gen(function* () {
-    yield* until(hasEnded(rotation), options)
-    const { outcome, problem } = (yield* stepOf(rotation)) ?? {}
-    return [outcome, problem]
-  })
-
-/** Why the slots wait for a person. */
-const reasonsIn = (rotation: Rotation["Service"]) =>
-  Effect.map(Stream.runCollect(rotation.attention()), (all) => all.map(({ reasons }) => reasons))
+import {
+  addressOf,
+  adopted,
+  aliveIn,
+  always,
+  breathe,
+  changing,
+  endOf,
+  id,
+  isIn,
+  pass,
+  problemOf,
+  reasonsIn,
+  stepOf,
+  until,
+  unwatched
+} from "./fixture.ts"
 
 const refusal = (operation: string, reason: ApiKeyError["reason"]) =>
   Effect.fail(new ApiKeyError({ provider: "smtp2go", operation, reason }))
 
 const invalid = new InvalidRequest({ source: "provider", issues: [] })
 const unreachable = new ProviderUnavailable({ problem: "transport", sent: false })
-
-/** An account of which some verbs are others, for as long as that is set. */
-const changing =
-  (set: { now: boolean }, change: (keys: ApiKeyService["Service"]) => Partial<ApiKeyService["Service"]>) =>
-  (account: Account): Account =>
-    mapKeys(account, (keys) => {
-      const changed = change(keys)
-      return new Proxy(keys, {
-        get: (target, name) => Reflect.get(set.now && name in changed ? changed : target, name)
-      })
-    })
 
 describe("the name of a rotation", () => {
   it.effect("that is under way is refused to whoever reports a leak: under a name of its own it is contained", () =>
@@ -224,7 +193,7 @@ describe("a leaked key that cannot be replaced", () => {
   it.effect("because the vendor refuses another, is off, and a person is told until there is one", () =>
     Effect.gen(function* () {
       const { first, rotation, vault, world } = yield* adopted("smtp2go", unwatched, {
-        account: changing({ now: true }, () => ({ rotate: () => refusal("rotate", invalid) }))
+        account: changing(always, () => ({ rotate: () => refusal("rotate", invalid) }))
       })
       yield* rotation.revokeAndReplace(id, { rotationId: "r1" })
       assert.deepStrictEqual(yield* endOf(rotation), ["contained", "InvalidRequest"])
@@ -301,7 +270,7 @@ describe("a leaked key that the vendor does not shut off", () => {
         const stubborn: { address?: string } = {}
         const { rotation, vault, world } = yield* adopted("smtp2go", unwatched, {
           account: (account) => ({
-            ...changing({ now: true }, (keys) => ({
+            ...changing(always, (keys) => ({
               revoke: (ref) =>
                 Effect.suspend(() =>
                   addressOf(ref) === stubborn.address ? refusal("revoke", invalid) : keys.revoke(ref)

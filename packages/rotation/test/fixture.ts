@@ -1,4 +1,4 @@
-import { ApiKeyService } from "@effect-api-keys/core"
+import { ApiKeyService, type KeyRef } from "@effect-api-keys/core"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -17,6 +17,7 @@ import { type Account, type Progress, Rotation, type RotationOptions } from "../
 import * as RotationEngine from "../src/RotationEngine.ts"
 import type { RotationError } from "../src/RotationError.ts"
 import type { RotationEvent } from "../src/RotationEvent.ts"
+import type { RotationRecord, Slot } from "../src/Slot.ts"
 import { makeMemory, VaultStore } from "../src/VaultStore.ts"
 import { layerCrypto } from "./support/process.ts"
 import { type World, worlds } from "./support/vendors.ts"
@@ -233,3 +234,49 @@ export const counting =
               })
           )(account.verify)
   })
+
+/** An account of which some verbs are others, for as long as that is set. */
+export const changing =
+  (set: { readonly now: boolean }, change: (keys: Keys) => Partial<Keys>) =>
+  (account: Account): Account =>
+    mapKeys(account, (keys) => {
+      const changed = change(keys)
+      return new Proxy(keys, {
+        get: (target, name) => Reflect.get(set.now && name in changed ? changed : target, name)
+      })
+    })
+
+export const always = { now: true } as const
+
+/** Nobody but the engine goes on with anything. */
+export const unwatched = { watch: "1000 days" } as const
+
+/** What a vault is asked to begin a rotation with. */
+export const begun = (rotationId: string, kind: RotationRecord["kind"] = "rotate") =>
+  ({ id: rotationId, kind, strategy: "successor", step: "mint", overlap: 0, acknowledgement: false }) as const
+
+export const addressOf = ({ value }: KeyRef): string => Redacted.value(value)
+
+/** The addresses of the keys that work at the vendor, whoever has them. */
+export const aliveIn = ({ keys }: World) =>
+  Effect.map(keys, (all) => all.filter(({ alive }) => alive).map(({ address }) => address))
+
+/** What an effect fails with, in the word of the vault or the service. */
+export const problemOf = <A, E extends { readonly problem: string }, R>(
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<E["problem"], A, R> => Effect.map(Effect.flip(effect), ({ problem }) => problem)
+
+/** How the slot's rotation ends. */
+export const endOf = (rotation: Rotation["Service"], options?: Parameters<typeof until>[1]) =>
+  Effect.gen(function* () {
+    yield* until(hasEnded(rotation), options)
+    const { outcome, problem } = (yield* stepOf(rotation)) ?? {}
+    return [outcome, problem]
+  })
+
+/** Why the slots wait for a person. */
+export const reasonsIn = (rotation: Rotation["Service"]) =>
+  Effect.map(Stream.runCollect(rotation.attention()), (all) => all.map(({ reasons }) => reasons))
+
+/** The orphans in the ledger, each by its handle and how it came there. */
+export const orphansIn = ({ orphans }: Slot) => orphans.map(({ handle, origin }) => [handle, origin])

@@ -16,7 +16,7 @@ import { KeyVault } from "../src/KeyVault.ts"
 import { type Orphan, Problem, type RotationRecord, type Slot, Step } from "../src/Slot.ts"
 import { VaultError } from "../src/VaultError.ts"
 import { makeMemory, type SlotId, type VaultStore } from "../src/VaultStore.ts"
-import { id, keyOf, openVault, passing, sealingKeys } from "./fixture.ts"
+import { begun, id, keyOf, openVault, passing, problemOf, sealingKeys } from "./fixture.ts"
 
 const refOf = (value: string, account = "main") =>
   new KeyRef({ provider: "acme", account, value: Redacted.make(value) })
@@ -37,12 +37,7 @@ const issued = (value: string) =>
 const intentOf = (marker: string, at = DateTime.makeUnsafe(0)) =>
   new MintIntent({ provider: "acme", account: "main", verb: "rotate", marker, preparedAt: at })
 
-const begun = (rotationId: string, kind: RotationRecord["kind"] = "rotate") =>
-  ({ id: rotationId, kind, strategy: "successor", step: "mint", overlap: 0, acknowledgement: false }) as const
-
 const unavailable = (operation: string) => new VaultError({ operation, problem: "Unavailable" })
-
-const problemOf = <A>(effect: Effect.Effect<A, VaultError>) => Effect.map(Effect.flip(effect), ({ problem }) => problem)
 
 const secretOf = (slot: Slot) => Option.map(slot.current.secret, Redacted.value)
 

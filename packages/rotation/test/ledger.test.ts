@@ -1,41 +1,34 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ApiKeyError, type ApiKeyService, KeyNotFound, KeyRef, ProviderUnavailable } from "@effect-api-keys/core"
+import { ApiKeyError, KeyNotFound, KeyRef, ProviderUnavailable } from "@effect-api-keys/core"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
-import type { Account, Rotation } from "../src/Rotation.ts"
-import type { RotationError } from "../src/RotationError.ts"
-import type { Orphan, Slot } from "../src/Slot.ts"
-import { adopted, fixture, hasEnded, id, isIn, mapKeys, pass, soon, stepOf, until } from "./fixture.ts"
+import type { Orphan } from "../src/Slot.ts"
+import {
+  addressOf,
+  adopted,
+  aliveIn,
+  always,
+  changing,
+  endOf,
+  fixture,
+  hasEnded,
+  id,
+  isIn,
+  orphansIn,
+  pass,
+  problemOf,
+  soon,
+  stepOf,
+  until,
+  unwatched
+} from "./fixture.ts"
 import { type World, worlds } from "./support/vendors.ts"
 
-/** Nobody but the engine goes on with anything. */
-const unwatched = { watch: "1000 days" } as const
-
 const elsewhere = { account: id.account, slot: "another" }
-
-const addressOf = ({ value }: KeyRef) => Redacted.value(value)
-
-/** What works at the vendor, whoever has it. */
-const aliveIn = ({ keys }: World) =>
-  Effect.map(keys, (all) => all.filter(({ alive }) => alive).map(({ address }) => address))
-
-const problemOf = <A>(effect: Effect.Effect<A, RotationError>) =>
-  Effect.map(Effect.flip(effect), ({ problem }) => problem)
-
-/** How the slot's rotation ends. */
-const endOf = (rotation: Rotation["Service"], options?: Parameters<typeof until>[1]) =>
-  Effect.gen(function* () {
-    yield* until(hasEnded(rotation), options)
-    const { outcome, problem } = (yield* stepOf(rotation)) ?? {}
-    return [outcome, problem]
-  })
-
-/** The orphans in the ledger, each by its handle and how it came there. */
-const orphansIn = ({ orphans }: Slot) => orphans.map(({ handle, origin }) => [handle, origin])
 
 /** Makes a key by hand, under the same account. */
 const byHand = (world: World) =>
@@ -52,17 +45,6 @@ const orphanOf = (ref: KeyRef | undefined, origin: Orphan["origin"], foundAt = 0
   rotationId: "r0",
   foundAt
 })
-
-/** An account of which some verbs are others, for as long as that is set. */
-const changing =
-  (set: { now: boolean }, change: (keys: ApiKeyService["Service"]) => Partial<ApiKeyService["Service"]>) =>
-  (account: Account): Account =>
-    mapKeys(account, (keys) => {
-      const changed = change(keys)
-      return new Proxy(keys, {
-        get: (target, name) => Reflect.get(set.now && name in changed ? changed : target, name)
-      })
-    })
 
 /** The vendor knows none of the slot's keys, as one says that is asked with the credential of another account. */
 const blind = (set: { now: boolean }) =>
@@ -171,7 +153,7 @@ describe("while the credential is another account's, which knows none of the key
             account: (account) => {
               const { verify } = account
               return {
-                ...changing({ now: true }, (keys) => ({
+                ...changing(always, (keys) => ({
                   rotate: (ref, options) => Effect.tap(keys.rotate(ref, options), () => enter("activate"))
                 }))(blind(set)(account)),
                 verify:
@@ -344,7 +326,7 @@ describe("a new key", () => {
           { ...unwatched, overlap: 0 },
           {
             account: (account) => ({
-              ...changing({ now: true }, (keys) => ({
+              ...changing(always, (keys) => ({
                 rotate: (ref, options) =>
                   Effect.tap(keys.rotate(ref, options), ({ issued }) =>
                     Effect.sync(() => (bad.size === 0 ? bad.add(addressOf(issued.ref)) : bad))
@@ -392,7 +374,7 @@ describe("a new key", () => {
       const set = (how: "narrow" | "widen", ref: KeyRef) =>
         Effect.suspend(() => made.world?.people[how](addressOf(ref)) ?? Effect.void)
       const { first, rotation, vault, world } = yield* adopted("smtp2go", unwatched, {
-        account: changing({ now: true }, (keys) => ({
+        account: changing(always, (keys) => ({
           rotate: (ref, options) =>
             Effect.andThen(
               set("widen", ref),
@@ -420,7 +402,7 @@ describe("a new key", () => {
           name,
           { ...unwatched, overlap: 0 },
           {
-            account: changing({ now: true }, (keys) => ({
+            account: changing(always, (keys) => ({
               rotate: (ref, options) =>
                 Effect.tap(keys.rotate(ref, options), ({ issued }) =>
                   Effect.map(Clock.currentTimeMillis, (now) => born.set(addressOf(issued.ref), now))

@@ -26,6 +26,8 @@ import { makeMemory, type SlotId, type VaultStore } from "../src/VaultStore.ts"
 import { freshFile } from "./files.ts"
 import {
   adopted,
+  aliveIn,
+  begun,
   breathe,
   fixture,
   hasEnded,
@@ -36,19 +38,16 @@ import {
   openVault,
   pass,
   passing,
+  problemOf,
   soon,
   stepOf,
-  until
+  until,
+  unwatched
 } from "./fixture.ts"
 import { names, type World } from "./support/vendors.ts"
 
-/** Nobody but the engine goes on with anything. */
-const unwatched = { watch: "1000 days" } as const
-
-const problemOf = <A>(effect: Effect.Effect<A, RotationError>) =>
-  Effect.map(Effect.flip(effect), ({ problem }) => problem)
-
-const aliveIn = ({ keys }: World) => Effect.map(keys, (all) => all.filter(({ alive }) => alive).length)
+/** How many keys work at the vendor. */
+const countAlive = (world: World) => Effect.map(aliveIn(world), ({ length }) => length)
 
 const rowsOf = (store: VaultStore["Service"]) => Stream.runCollect(store.list({}))
 
@@ -106,7 +105,7 @@ describe("a rotation", () => {
       assert.strictEqual(end.mints, 1)
       assert.notStrictEqual(end.handle, current.handle)
       assert.deepStrictEqual(yield* rotation.poll(id), Option.some(end))
-      assert.strictEqual(yield* aliveIn(world), 1)
+      assert.strictEqual(yield* countAlive(world), 1)
     })
   )
 
@@ -437,14 +436,14 @@ describe("acknowledgement", () => {
       assert.strictEqual(waiting?.step, "overlap")
       assert.isTrue(waiting?.overdue)
       assert.strictEqual(waiting?.run, 2)
-      assert.strictEqual(yield* aliveIn(world), 2)
+      assert.strictEqual(yield* countAlive(world), 2)
       assert.isTrue(Option.isSome((yield* vault.read(id)).previous))
       assert.strictEqual(events.filter(({ event }) => event === "overdue").length, 1)
       const acknowledged = yield* rotation.acknowledge(id, "r1")
       assert.isTrue(acknowledged.acknowledged)
       yield* soon(hasEnded(rotation))
       assert.strictEqual((yield* stepOf(rotation))?.outcome, "completed")
-      assert.strictEqual(yield* aliveIn(world), 1)
+      assert.strictEqual(yield* countAlive(world), 1)
     })
   )
 
@@ -472,7 +471,7 @@ describe("acknowledgement", () => {
       say.now = undefined
       yield* until(isIn(rotation, "overlap"))
       assert.isFalse((yield* stepOf(rotation))?.acknowledged)
-      assert.strictEqual(yield* aliveIn(world), 2)
+      assert.strictEqual(yield* countAlive(world), 2)
     })
   )
 
@@ -616,7 +615,7 @@ describe("revokeAndReplace", () => {
         const slot = yield* vault.read(id)
         assert.deepInclude(Option.getOrThrow(slot.rotation), { id: "r1", step: "overlap" })
         assert.deepStrictEqual(slot.orphans, [])
-        assert.strictEqual(yield* aliveIn(world), 2)
+        assert.strictEqual(yield* countAlive(world), 2)
       }
     })
   )
@@ -632,7 +631,7 @@ describe("revokeAndReplace", () => {
       const slot = yield* vault.read(id)
       assert.strictEqual(Option.getOrThrow(slot.rotation).outcome, "completed")
       assert.isAbove(slot.epoch, epoch)
-      assert.strictEqual(yield* aliveIn(world), 1)
+      assert.strictEqual(yield* countAlive(world), 1)
       assert.strictEqual((yield* rotation.revokeAndReplace(id, { rotationId: "incident" }))[0]?.outcome, "completed")
       assert.strictEqual(yield* world.mints, 2)
     })
@@ -665,7 +664,7 @@ describe("remove", () => {
       Effect.gen(function* () {
         const { rotation, vault, world } = yield* adopted(name)
         yield* rotation.remove(id)
-        assert.strictEqual(yield* aliveIn(world), 0)
+        assert.strictEqual(yield* countAlive(world), 0)
         assert.strictEqual(yield* problemOf(rotation.poll(id)), "NotFound")
         yield* Effect.forkChild(rotation.schedule({ every: "1 minute", jitter: 0 }))
         yield* pass("1 hour", "10 minutes")
@@ -685,7 +684,7 @@ describe("remove", () => {
       assert.isTrue(Option.isNone((yield* vault.read(id)).rotation))
       yield* world.setBroken(false)
       yield* rotation.remove(id, { keep: true })
-      assert.strictEqual(yield* aliveIn(world), 1)
+      assert.strictEqual(yield* countAlive(world), 1)
       // It may come back.
       yield* rotation.adopt(id, first)
       yield* world.people.remove(Redacted.value(first.ref.value))
@@ -700,10 +699,10 @@ describe("remove", () => {
       const { rotation, world } = yield* adopted("smtp2go")
       yield* rotation.start(id, { rotationId: "r1" })
       assert.strictEqual(yield* problemOf(rotation.remove(id)), "InProgress")
-      assert.isAtLeast(yield* aliveIn(world), 1)
+      assert.isAtLeast(yield* countAlive(world), 1)
       yield* until(hasEnded(rotation), { step: "10 minutes" })
       yield* rotation.remove(id)
-      assert.strictEqual(yield* aliveIn(world), 0)
+      assert.strictEqual(yield* countAlive(world), 0)
     })
   )
 })
@@ -785,15 +784,7 @@ describe("settle", () => {
         marker: `ek-${"a".repeat(24)}`,
         preparedAt: yield* DateTime.now
       })
-      const begun = {
-        id: "r1",
-        kind: "rotate",
-        strategy: "successor",
-        step: "mint",
-        overlap: 0,
-        acknowledgement: false
-      } as const
-      yield* vault.begin(id, begun)
+      yield* vault.begin(id, begun("r1"))
       const { epoch } = yield* vault.claim(id, "r1")
       yield* vault.intend(id, "r1", epoch, intent)
       assert.deepStrictEqual(yield* Stream.runCollect(rotation.attention()), [])
@@ -1038,8 +1029,8 @@ describe("closing", () => {
         const fiber = yield* Effect.forkChild(rotation.start(id, { rotationId: `r${turns}`, overlap: 0 }))
         for (let turn = 0; turn < turns; turn++) yield* Effect.yieldNow
         yield* Fiber.interrupt(fiber)
-        const begun = yield* stepOf(rotation)
-        if (begun?.id === `r${turns}`) yield* until(hasEnded(rotation), { within: "1 minute" })
+        const last = yield* stepOf(rotation)
+        if (last?.id === `r${turns}`) yield* until(hasEnded(rotation), { within: "1 minute" })
       }
       assert.isTrue(yield* hasEnded(rotation))
     })
@@ -1222,7 +1213,7 @@ describe("the watch", () => {
         Effect.map(vault.read(id), ({ orphans }) => orphans.length === 0),
         { step: "1 minute" }
       )
-      assert.strictEqual(yield* aliveIn(world), 1)
+      assert.strictEqual(yield* countAlive(world), 1)
     })
   )
 })
@@ -1255,7 +1246,7 @@ describe("on the engine of a file", () => {
       const last = yield* stepOf(second.rotation)
       assert.strictEqual(last?.outcome, "completed")
       assert.strictEqual(last?.run, 1)
-      assert.strictEqual(yield* aliveIn(made.world), 1)
+      assert.strictEqual(yield* countAlive(made.world), 1)
       yield* second.close
     })
   )

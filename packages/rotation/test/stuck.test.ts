@@ -1,50 +1,32 @@
 import { assert, describe, it } from "@effect/vitest"
-import {
-  ApiKeyError,
-  type ApiKeyService,
-  InvalidRequest,
-  KeyRef,
-  OutcomeUnknown,
-  ProviderUnavailable
-} from "@effect-api-keys/core"
+import { ApiKeyError, InvalidRequest, KeyRef, OutcomeUnknown, ProviderUnavailable } from "@effect-api-keys/core"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import * as Stream from "effect/Stream"
-import type { Account, Rotation, RotationOptions } from "../src/Rotation.ts"
-import type { RotationError } from "../src/RotationError.ts"
-import type { Slot, Step } from "../src/Slot.ts"
-import { adopted, hasEnded, id, isIn, mapKeys, pass, soon, stepOf, until } from "./fixture.ts"
-import type { World } from "./support/vendors.ts"
-
-/** Nobody but the engine goes on with anything. */
-const unwatched = { watch: "1000 days" } as const
-
-const addressOf = ({ value }: KeyRef) => Redacted.value(value)
-
-/** What works at the vendor, whoever has it. */
-const aliveIn = ({ keys }: World) =>
-  Effect.map(keys, (all) => all.filter(({ alive }) => alive).map(({ address }) => address))
-
-const problemOf = <A>(effect: Effect.Effect<A, RotationError>) =>
-  Effect.map(Effect.flip(effect), ({ problem }) => problem)
-
-/** How the slot's rotation ends. */
-const endOf = (rotation: Rotation["Service"], options?: Parameters<typeof until>[1]) =>
-  Effect.gen(function* () {
-    yield* until(hasEnded(rotation), options)
-    const { outcome, problem } = (yield* stepOf(rotation)) ?? {}
-    return [outcome, problem]
-  })
-
-/** Why the slots wait for a person. */
-const reasonsIn = (rotation: Rotation["Service"]) =>
-  Effect.map(Stream.runCollect(rotation.attention()), (all) => all.map(({ reasons }) => reasons))
-
-/** The orphans in the ledger, each by its handle and how it came there. */
-const orphansIn = ({ orphans }: Slot) => orphans.map(({ handle, origin }) => [handle, origin])
+import type { Account, RotationOptions } from "../src/Rotation.ts"
+import type { Step } from "../src/Slot.ts"
+import {
+  addressOf,
+  adopted,
+  aliveIn,
+  always,
+  changing,
+  endOf,
+  hasEnded,
+  id,
+  isIn,
+  mapKeys,
+  orphansIn,
+  pass,
+  problemOf,
+  reasonsIn,
+  soon,
+  stepOf,
+  until,
+  unwatched
+} from "./fixture.ts"
 
 const refusal = (provider: string, operation: string, reason: ApiKeyError["reason"]) =>
   Effect.fail(new ApiKeyError({ provider, operation, reason }))
@@ -52,15 +34,6 @@ const refusal = (provider: string, operation: string, reason: ApiKeyError["reaso
 const lost = new OutcomeUnknown({ problem: "transport", issues: [] })
 const invalid = new InvalidRequest({ source: "provider", issues: [] })
 const unreachable = new ProviderUnavailable({ problem: "transport", sent: false })
-
-/** An account of which some verbs are others. */
-const changing =
-  (change: (keys: ApiKeyService["Service"]) => Partial<ApiKeyService["Service"]>) =>
-  (account: Account): Account =>
-    mapKeys(account, (keys) => {
-      const changed = change(keys)
-      return new Proxy(keys, { get: (target, name) => Reflect.get(name in changed ? changed : target, name) })
-    })
 
 /** An account whose vendor does not answer some verbs. */
 const silent =
@@ -97,7 +70,7 @@ const heldIn = Effect.fnUntraced(function* (step: Step, options: Partial<Rotatio
     })
   const made = yield* adopted("smtp2go", options, {
     account: (account) => ({
-      ...changing((keys) => ({ revoke: (ref) => Effect.tap(keys.revoke(ref), () => blindBefore("sweep")) }))(
+      ...changing(always, (keys) => ({ revoke: (ref) => Effect.tap(keys.revoke(ref), () => blindBefore("sweep")) }))(
         silent(refused)(account)
       ),
       verify: () => Effect.as(blindBefore("promote"), step === "verify" && waits.now ? "unclear" : "accepted")
@@ -274,7 +247,7 @@ describe("a rotation in place that nobody can tell the end of", () => {
   const untold = Effect.gen(function* () {
     let sent = 0
     const made = yield* adopted("jetemail", unwatched, {
-      account: changing((keys) => ({
+      account: changing(always, (keys) => ({
         rotate: (ref, given) =>
           Effect.suspend(() => (++sent === 1 ? refusal("jetemail", "rotate", lost) : keys.rotate(ref, given))),
         recover: () => Effect.succeed({ _tag: "Undetermined", problem: "several", candidates: [] } as const)
@@ -351,7 +324,7 @@ describe("a request that the vendor refuses", () => {
       Effect.gen(function* () {
         const mended = { now: false }
         const { first, rotation, vault, world } = yield* adopted(name, unwatched, {
-          account: changing((keys) => ({
+          account: changing(always, (keys) => ({
             rotate: (ref, given) =>
               Effect.suspend(() => (mended.now ? keys.rotate(ref, given) : refusal(name, "rotate", invalid)))
           }))
@@ -379,7 +352,7 @@ describe("a request that the vendor refuses", () => {
         Effect.gen(function* () {
           let sent = 0
           const { first, rotation, vault, world } = yield* adopted("jetemail", unwatched, {
-            account: changing(() => ({
+            account: changing(always, () => ({
               rotate: () => Effect.suspend(() => refusal("jetemail", "rotate", ++sent === 1 ? lost : invalid))
             }))
           })

@@ -21,6 +21,7 @@ import { VaultError } from "../src/VaultError.ts"
 import { makeMemory, type VaultStore } from "../src/VaultStore.ts"
 import {
   adopted,
+  begun,
   counting,
   type fixture,
   hasEnded,
@@ -263,14 +264,6 @@ describe("the watch", () => {
           list: (filter) => Stream.suspend(() => (down.list ? Stream.fail(unavailable("list")) : memory.list(filter)))
         }
         const { machine } = yield* leftBehind({ store })
-        const begun = {
-          id: "r1",
-          kind: "rotate",
-          strategy: "successor",
-          step: "mint",
-          overlap: 0,
-          acknowledgement: false
-        } as const
         const old = { current: "old", keys: { old: keyOf("api_test_sealing_key_2") } }
         for (const [slot, keys] of [
           ["sealed", old],
@@ -278,7 +271,7 @@ describe("the watch", () => {
         ] as const) {
           const vault = yield* openVault(store, keys)
           yield* vault.adopt({ account: "main", slot }, { ref: refOf(slot), handle: slot })
-          yield* vault.begin({ account: "main", slot }, begun)
+          yield* vault.begin({ account: "main", slot }, begun("r1"))
         }
         down.read = true
         const watching = yield* machine({ watch: "1 hour", accounts: () => undefined })
