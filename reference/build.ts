@@ -29,9 +29,7 @@ const pageAt = new Map(pages.map((page) => [String(normalizePath(page.source)), 
 /** Types that say how others are computed, and are of no use by themselves. */
 const unexported: Readonly<Record<string, ReadonlyArray<string>>> = {
   "@effect-api-keys/core": ["Asked", "Has", "HasAll", "If", "Lacks", "LayerError", "LayerServices", "Single"],
-  "@effect-api-keys/jetemail": [],
-  "@effect-api-keys/mailer-patch": ["WithoutSubaccount"],
-  "@effect-api-keys/rotation": []
+  "@effect-api-keys/mailer-patch": ["WithoutSubaccount"]
 }
 
 const allOf = (text: string, pattern: RegExp): ReadonlyArray<string> =>

@@ -106,6 +106,7 @@ describe("a packed package", () => {
       const type = (specifier: string, index: number) => `export type T${index} = typeof import("${specifier}")`
       const lines = [
         ...all.flatMap(({ open }) => open).map(type),
+        // It must not compile: an internal module is closed.
         ...all.flatMap(({ closed }) => closed).map((path, index) => `// @ts-expect-error\n${type(path, index + 1000)}`)
       ]
       writeFileSync(Path.join(project.folder, "modules.ts"), lines.join("\n"))

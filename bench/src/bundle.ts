@@ -10,7 +10,7 @@ const growth = (more: Bundle, less: Bundle) => size({ ...more, gzip: more.gzip -
  * A program of the same parts of Effect that a bundle uses, and nothing else. They are read from that bundle with Effect left out,
  * where only what is used is still there.
  */
-export const effectAlone = async (contents: string): Promise<string> => {
+const effectAlone = async (contents: string): Promise<string> => {
   const { text } = await bundleOf(contents, { external: ["effect", "effect/*"], minify: false })
   const used = new Map<string, Set<string>>()
   const use = (module: string, names: Iterable<string>) =>

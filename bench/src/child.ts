@@ -37,14 +37,12 @@ const stop = async (child: ChildProcess): Promise<void> => {
   await ended
 }
 
-/** The first thing that a child says by itself. */
-export const greeted = async (module: string): Promise<{ readonly greeting: unknown; readonly child: Child }> => {
+/** Starts a child that takes no questions, with the first thing that it says by itself. */
+export const greeted = async (
+  module: string
+): Promise<{ readonly greeting: unknown; readonly stop: Child["stop"] }> => {
   const child = start(module, [], [])
-  const greeting = await next(child, module)
-  return {
-    greeting,
-    child: { ask: () => Promise.reject(new Error(`${module} takes no questions`)), stop: () => stop(child) }
-  }
+  return { greeting: await next(child, module), stop: () => stop(child) }
 }
 
 export const spawn = (

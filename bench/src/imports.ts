@@ -9,6 +9,7 @@ import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { build } from "esbuild"
 import { type Row, round, type Size, target } from "./rows.ts"
+import { median } from "./stats.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const packages = ["core", "jetemail", "mailer-patch", "voiceable", "rotation"].map((name) =>
@@ -83,11 +84,6 @@ const timed = (folder: string, file: string): Time =>
       env: { PATH: process.env.PATH, NODE_DISABLE_COMPILE_CACHE: "1" }
     })
   )
-
-const median = (values: ReadonlyArray<number>): number => {
-  const sorted = [...values].sort((a, b) => a - b)
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
-}
 
 export const measure = async (size: Size = "full"): Promise<ReadonlyArray<Row>> => {
   const rounds = size === "full" ? 21 : 1

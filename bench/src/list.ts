@@ -51,6 +51,6 @@ export const measure = async (size: Size): Promise<ReadonlyArray<Row>> => {
       }
     })
   } finally {
-    await server.child.stop()
+    await server.stop()
   }
 }

@@ -115,6 +115,6 @@ export const measure = async (size: Size): Promise<ReadonlyArray<Row>> => {
     return [...rows, ...targets]
   } finally {
     for (const { child } of children) await child.stop()
-    await server.child.stop()
+    await server.stop()
   }
 }

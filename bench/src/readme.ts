@@ -22,7 +22,11 @@ const sections: ReadonlyArray<readonly [group: RegExp, figures: ReadonlyArray<st
   [/^HTTP stubbed: a call$/, ["µs", "kB allocated", "time / bare Effect", "low", "high"]],
   [/^HTTP stubbed: the parts/, ["µs", "kB allocated"]],
   [/^list of /, ["ms", "µs a key", "time / raw fetch, JSON.parse", "MB at the peak"]],
-  [/^rotation plans of /, ["slots", "s", "µs a slot", "MB over the start, at the peak", "MB kept on the heap"]]
+  [/^rotation plans of /, ["slots", "s", "µs a slot", "MB over the start, at the peak", "MB kept on the heap"]],
+  [/^bundle$/, ["bytes, gzipped", "bytes"]],
+  [/^bundle of one call$/, ["bytes, gzipped", "bytes"]],
+  [/^bundle of core and jetemail, by module$/, ["bytes"]],
+  [/^cold import$/, ["ms", "CPU ms", "CPU / Effect alone", "modules", "kB"]]
 ]
 
 const titleOf = (group: string): string => `### ${group.charAt(0).toUpperCase()}${group.slice(1)}`

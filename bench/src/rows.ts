@@ -1,8 +1,6 @@
 /** What a measurement gives: rows of figures, in groups. */
 export type Row = { readonly group: string; readonly name: string; readonly [figure: string]: number | string }
 
-export type Report = (line: string) => void
-
 /** How much is measured: `quick` only shows that everything runs. */
 export type Size = "full" | "quick"
 

@@ -120,16 +120,21 @@ const request = HttpClientRequest.post(Stub.baseUrl + keysPath, { acceptJson: tr
   HttpClientRequest.bodyJsonUnsafe(bodies.create)
 )
 
-/** The key that `create` gives back. */
+/** The key that `create` gives back, made as it is there. */
 const issued = () => {
-  const ref = new ApiKey.KeyRef({ provider: "jetemail", account: "default", value: Redacted.make(successor) })
-  return new ApiKey.IssuedKey({
-    ref,
-    handle: "jetemail_0123456789abcdef0123",
-    secret: Redacted.make(successor),
-    name: Option.some("acme"),
-    unrestricted: Option.some(["ips"])
-  })
+  const unchecked = { disableChecks: true }
+  const value = Redacted.make(successor)
+  const ref = new ApiKey.KeyRef({ provider: "jetemail", account: "default", value }, unchecked)
+  return new ApiKey.IssuedKey(
+    {
+      ref,
+      handle: "jetemail_0123456789abcdef0123",
+      secret: Redacted.make(successor),
+      name: Option.some("acme"),
+      unrestricted: Option.some(["ips"])
+    },
+    unchecked
+  )
 }
 
 /** The parts of a `create`, each by itself; what is between them is the rest. */

@@ -427,11 +427,12 @@ const make = Effect.fnUntraced(function* (
   const remove: KeyVault["Service"]["remove"] = Effect.fnUntraced(function* (id, ref) {
     for (let race = 0; race < races; race++) {
       const row = yield* readRow("remove", id)
-      if (Option.exists(row, Document.isRemoved)) return
-      const { slot, version } = yield* readSlot("remove", id)
+      if (Option.isNone(row)) return yield* failure("remove", "NotFound", id)
+      if (Document.isRemoved(row.value)) return
+      const slot = yield* during("remove", id)(Document.decode(sealer, row.value))
       const problem = Transitions.whyKept(slot, ref)
       if (problem !== undefined) return yield* failure("remove", problem, id)
-      if (yield* during("remove", id)(write(Document.removed(id, version + 1)))) return
+      if (yield* during("remove", id)(write(Document.removed(id, row.value.version + 1)))) return
       yield* pauseAfter(race)
     }
     return yield* failure("remove", "Unavailable", id, overtaken)

@@ -42,18 +42,17 @@ const Document = Schema.Struct({
 })
 
 /** What is left of a slot that was removed: its versions go on, so that no write of its old life fits into a new one. */
-const Removed = Schema.fromJsonString(Schema.Struct({ format: Schema.Literal(format), removed: Schema.Literal(true) }))
-const decodeRemoved = Schema.decodeUnknownOption(Removed)
+const removedDocument = JSON.stringify({ format, removed: true })
 
 /** Whether a row is what is left of a slot that was removed. */
-export const isRemoved = ({ document }: StoredSlot): boolean => Option.isSome(decodeRemoved(document))
+export const isRemoved = ({ document }: StoredSlot): boolean => document === removedDocument
 
 /** The row that takes the place of a slot which is removed: there is nothing in it, and nothing leads to it. */
 export const removed = ({ account, slot }: SlotId, version: number): StoredSlot => ({
   account,
   slot,
   version,
-  document: JSON.stringify({ format, removed: true }),
+  document: removedDocument,
   fingerprints: [],
   open: false
 })

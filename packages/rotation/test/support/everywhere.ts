@@ -78,7 +78,6 @@ export const everywhere = Effect.fnUntraced(function* (
 })
 
 export const isStore = ({ boundary }: Passed): boolean => boundary.at === "store"
-export const isRequest = ({ boundary }: Passed): boolean => boundary.at === "request"
 
 /** Of any of the vendors. */
 export const isMint = ({ method, url }: HttpClientRequest.HttpClientRequest): boolean =>
