@@ -16,7 +16,7 @@ import { texts } from "./internal/texts.ts"
  * - `NotFound`: there is no such slot.
  * - `Taken`: the slot exists already, and holds another key; or another slot holds this key; or the name is another rotation's.
  * - `Fenced`: someone else has gone on since: a later epoch, or another rotation. What was to be written was not.
- * - `InProgress`: another rotation of this slot is open.
+ * - `InProgress`: another rotation of this slot is open, or, for `remove`, something of it is not done.
  * - `Unreadable`: what is stored cannot be opened: an unknown sealing key, a changed document, or a later version of it.
  * - `Invalid`: the request makes no sense; nothing was written.
  *

@@ -7,7 +7,8 @@ export const texts: { readonly [P in VaultProblem]: string } = {
   Taken:
     "the slot holds another key already, or another slot holds this one: choose another name, or rotate the key that is held",
   Fenced: "someone else has gone on with this slot since; nothing was written",
-  InProgress: "another rotation of this slot is open: wait for its end, or resume it",
+  InProgress:
+    "another rotation of this slot is open, or something of it is not done: wait for its end, resume it, or settle what is left",
   Unreadable:
     "what is stored for this slot cannot be opened: give the vault the sealing key that it was written with, and a version of this library that is not older",
   Invalid: "the request makes no sense"
