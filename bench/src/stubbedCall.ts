@@ -146,7 +146,7 @@ const parts: Readonly<Record<Names.Part, Loop>> = {
     Effect.map(Effect.provideService(MintRegion.make, Scope.Scope, Scope.makeUnsafe()), ({ run }) =>
       Effect.suspend(() =>
         run({
-          call: { abandoned: false },
+          call: { startedAt: 0, abandoned: false },
           closed: () => undefined,
           work: Effect.void,
           abandoned: () => Effect.void

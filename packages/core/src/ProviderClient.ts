@@ -18,9 +18,9 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -186,7 +186,7 @@ export interface Endpoint<Body, A> {
    */
   readonly path: string
   readonly safety: Safety
-  /** Encodes the JSON body, strictly; left out for no body. */
+  /** Encodes the JSON body, strictly and at once; left out for no body. */
   readonly body?: Schema.Codec<Body, unknown> | undefined
   /** Decodes what is needed of a 2xx reply, leniently. */
   readonly reply: Schema.Codec<A, unknown>
@@ -521,9 +521,12 @@ export const make = Effect.fnUntraced(function* (
     const encode =
       endpoint.body === undefined
         ? undefined
-        : Schema.encodeEffect(Schema.toCodecJson(endpoint.body), { onExcessProperty: "error" })
+        : Schema.encodeResult(Schema.toCodecJson(endpoint.body), { onExcessProperty: "error" })
     const decode = Schema.decodeUnknownResult(endpoint.reply)
     const base = HttpClientRequest.make(method)(baseUrl.success, { acceptJson: true })
+    const requestTo = (path: string) => HttpClientRequest.appendUrl(base, path)
+    /** The request of a path that has nothing to fill in. */
+    const fixed = endpoint.path.includes(":") ? undefined : Result.succeed(requestTo(endpoint.path))
 
     const classify = (status: number, reply: unknown): ApiKeyErrorReason => {
       const special = endpoint.errors?.[status]?.(reply) ?? options.errors?.[status]?.(reply)
@@ -538,98 +541,121 @@ export const make = Effect.fnUntraced(function* (
       return new InvalidRequest({ source: "provider", issues: noIssues })
     }
 
-    const interpret = Effect.fnUntraced(function* (
-      response: HttpClientResponse.HttpClientResponse,
+    /** What a reply means; no text is one that was too long. */
+    const understand = (
+      status: number,
+      text: Option.Option<string>,
       body: Body,
       credential: string
-    ): Effect.fn.Return<A, Failure> {
-      const { status } = response
-      yield* traceExchange({ method, path: endpoint.path, status })
-      if (status === 429) {
-        const retryAfter = lockoutOf(response, lockout, yield* Clock.currentTimeMillis)
-        return yield* fail(new RateLimited({ retryAfter, source: "provider" }), status)
-      }
-      // Fetch shows a redirect that it did not follow as status 0 in browsers.
-      if (status < 200 || (status >= 300 && status < 400)) {
-        return endpoint.redirected === undefined
-          ? yield* fail(unusable(safety, "redirect"), status)
-          : endpoint.redirected()
-      }
+    ): Result.Result<A, Failure> => {
+      const fail = (reason: ApiKeyErrorReason): Result.Result<never, Failure> => Result.fail({ reason, status })
       const ok = status < 300
-      const text = yield* readText(response, maxReplyBytes).pipe(
-        // What an error status means does not hang on its body.
-        Effect.catch((error) => (ok ? transportFailure(safety)(error) : Effect.succeed(Option.some(""))))
-      )
       if (ok && Option.isNone(text)) {
         const unread = safety === "remove" ? endpoint.salvage?.(undefined, body) : undefined
-        return unread?._tag === "Some" ? unread.value : yield* fail(unusable(safety, "size"), status)
+        return unread?._tag === "Some" ? Result.succeed(unread.value) : fail(unusable(safety, "size"))
       }
       const json = parseJson(Option.getOrElse(text, () => ""))
       const reply = Result.getOrUndefined(json)
       // A proxy that answers with the request: the only secret in it is the manager's own, which must not be given away.
       if (safety === "mint" && ok && Option.exists(text, (shown) => tells(credential, shown, reply))) {
-        const message = "holds the manager's own credential"
-        return yield* fail(unusable(safety, "body", [{ path: [], message }]), status)
+        return fail(unusable(safety, "body", [{ path: [], message: "holds the manager's own credential" }]))
       }
-      if (!ok) return yield* fail(classify(status, reply), status)
+      if (!ok) return fail(classify(status, reply))
       // No body at all may be a reply; text that is not JSON is never one, whatever is asked of it.
       const decoded = Result.isSuccess(json) ? Result.mapError(decode(reply), unexpectedShape) : noJson
-      if (Result.isSuccess(decoded)) return decoded.success
+      if (Result.isSuccess(decoded)) return Result.succeed(decoded.success)
       const salvaged =
         endpoint.salvage?.(Result.isSuccess(json) ? reply : Option.getOrUndefined(text), body) ?? Option.none()
-      if (Option.isSome(salvaged)) return salvaged.value
-      return yield* fail(unusable(safety, "body", decoded.failure), status)
-    })
-
-    /** The time-out of one attempt. A mint's holds even against a client that cannot be interrupted. */
-    const within = (sent: Effect.Effect<A, Failure>): Effect.Effect<A, Failure> => {
-      const late = timeoutFailure(safety)
-      return safety === "mint"
-        ? Effect.flatMap(withDeadline(sent, timeout), (end) => (end === "deadline" ? late() : end))
-        : Effect.timeoutOrElse(sent, { duration: timeout, orElse: late })
+      return Option.isSome(salvaged) ? Result.succeed(salvaged.value) : fail(unusable(safety, "body", decoded.failure))
     }
+
+    const receive = (
+      response: HttpClientResponse.HttpClientResponse,
+      body: Body,
+      credential: string
+    ): Effect.Effect<A, Failure> => {
+      const { status } = response
+      if (status === 429) {
+        return Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          fail(new RateLimited({ retryAfter: lockoutOf(response, lockout, now), source: "provider" }), status)
+        )
+      }
+      // Fetch shows a redirect that it did not follow as status 0 in browsers.
+      if (status < 200 || (status >= 300 && status < 400)) {
+        return endpoint.redirected === undefined
+          ? fail(unusable(safety, "redirect"), status)
+          : Effect.sync(endpoint.redirected)
+      }
+      return Effect.matchEffect(readText(response, maxReplyBytes), {
+        onSuccess: (text) => Effect.fromResult(understand(status, text, body, credential)),
+        // What an error status means does not hang on its body.
+        onFailure: (error) =>
+          status < 300
+            ? transportFailure(safety)(error)
+            : Effect.fromResult(understand(status, Option.some(""), body, credential))
+      })
+    }
+
+    const late = timeoutFailure(safety)
+
+    /** Sends one request, within the time-out of one attempt, which holds even against a client that cannot be interrupted. */
+    const send = (request: HttpClientRequest.HttpClientRequest, body: Body, credential: string) =>
+      withDeadline(
+        Effect.matchEffect(client.execute(request), {
+          onSuccess: (response) =>
+            Effect.andThen(
+              traceExchange({ method, path: endpoint.path, status: response.status }),
+              receive(response, body, credential)
+            ),
+          onFailure: (error) =>
+            Effect.andThen(traceExchange({ method, path: endpoint.path }), transportFailure(safety)(error))
+        }),
+        timeout
+      ).pipe(
+        Effect.flatMap((end) => (end === "deadline" ? late() : end)),
+        // Outside the time-out: a store that hangs must not change what the reply means.
+        Effect.tapError(({ reason, status = 0 }) =>
+          reason._tag === "RateLimited"
+            ? limiter.close(reason.retryAfter)
+            : status >= 400
+              ? limiter.countError
+              : Effect.void
+        ),
+        Effect.provideContext(httpContext)
+      )
 
     const prepare = ({
       body: given,
       credential: own,
       params
     }: Request<Body>): Effect.Effect<Effect.Effect<A, Failure>, Failure> =>
-      Effect.gen(function* () {
+      Effect.suspend(() => {
         // A request has a body of the endpoint's type exactly where the endpoint has one: see `Request`.
         const body = given as Body
-        const encoded =
-          encode === undefined
-            ? undefined
-            : yield* Effect.catch(encode(body), (error) =>
-                fail(new InvalidRequest({ source: "client", issues: issuesOf(error, "not acceptable here") }))
+        const encoded = encode?.(body)
+        if (encoded !== undefined && Result.isFailure(encoded)) {
+          const issues = issuesOf(encoded.failure, "not acceptable here")
+          return fail(new InvalidRequest({ source: "client", issues }))
+        }
+        const unsigned = fixed ?? Result.map(fillPath(endpoint.path, params ?? {}), requestTo)
+        if (Result.isFailure(unsigned)) return Effect.fail(unsigned.failure)
+        return Effect.matchEffect(limiter.admit(endpoint.budget, readCredential(own ?? options.apiKey)), {
+          onFailure: (reason) => fail(reason),
+          onSuccess: (credential) => {
+            // With the credential that this very request would carry: it may be another than a moment ago.
+            const forbidden = endpoint.guard?.(body, credential)
+            if (forbidden !== undefined) return fail(forbidden)
+            const [name, value] = options.authorization(credential)
+            const request = HttpClientRequest.setHeader(unsigned.success, name, value)
+            return Effect.succeed(
+              send(
+                encoded === undefined ? request : HttpClientRequest.bodyJsonUnsafe(request, encoded.success),
+                body,
+                credential
               )
-        const path = yield* Effect.fromResult(fillPath(endpoint.path, params ?? {}))
-        const credential = yield* Effect.catch(
-          limiter.admit(endpoint.budget, readCredential(own ?? options.apiKey)),
-          (reason) => fail(reason)
-        )
-        // With the credential that this very request would carry: it may be another than a moment ago.
-        const forbidden = endpoint.guard?.(body, credential)
-        if (forbidden !== undefined) return yield* fail(forbidden)
-        const [name, value] = options.authorization(credential)
-        const request = base.pipe(HttpClientRequest.appendUrl(path), HttpClientRequest.setHeader(name, value))
-        return client
-          .execute(encoded === undefined ? request : HttpClientRequest.bodyJsonUnsafe(request, encoded))
-          .pipe(
-            Effect.catch(transportFailure(safety)),
-            Effect.tapError(() => traceExchange({ method, path: endpoint.path })),
-            Effect.flatMap((response) => interpret(response, body, credential)),
-            within,
-            // Outside the time-out: a store that hangs must not change what the reply means.
-            Effect.tapError(({ reason, status = 0 }) =>
-              reason._tag === "RateLimited"
-                ? limiter.close(reason.retryAfter)
-                : status >= 400
-                  ? limiter.countError
-                  : Effect.void
-            ),
-            Effect.provideContext(httpContext)
-          )
+            )
+          }
+        })
       })
 
     const toError = (failure: Failure): ApiKeyError => {
@@ -643,7 +669,9 @@ export const make = Effect.fnUntraced(function* (
     return { prepare, toError }
   }
 
-  const schedule = Schedule.exponential(retryBase).pipe(Schedule.jittered)
+  /** How long to wait before the repeat of this attempt: twice as long each time, and jittered by a fifth. */
+  const backoff = (attempt: number) =>
+    Effect.map(Random.nextBetween(0.8, 1.2), (jitter) => Duration.times(retryBase, jitter * 2 ** (attempt - 1)))
 
   /** Whether a repeat may help, and soon enough for someone to wait for it. */
   const worthRepeating = ({ reason }: Failure): boolean =>
@@ -658,8 +686,10 @@ export const make = Effect.fnUntraced(function* (
     status === undefined && !(reason._tag === "ProviderUnavailable" && reason.sent)
 
   /** A 429 is waited out in full, whether or not a gate holds the repeat as well. */
-  const waitOut = ({ reason }: Failure) =>
-    reason._tag === "RateLimited" ? Effect.sleep(reason.retryAfter) : Effect.void
+  const waitFor = (attempt: number, { reason }: Failure) =>
+    Effect.flatMap(backoff(attempt), (delay) =>
+      Effect.sleep(reason._tag === "RateLimited" ? Duration.sum(reason.retryAfter, delay) : delay)
+    )
 
   return {
     provider,
@@ -668,44 +698,25 @@ export const make = Effect.fnUntraced(function* (
       Effect.map((credential) => Redacted.make(credential)),
       Effect.mapError((reason) => new ApiKeyError({ provider, operation: "apiKey", reason }))
     ),
-    call: (endpoint) => {
+    call: <Body, A>(endpoint: Endpoint<Body, A> & { readonly safety: Exclude<Safety, "mint"> }) => {
       const { prepare, toError } = attempt(endpoint)
-      return (request) =>
-        Effect.suspend(() => {
-          let attempts = 0
-          let repeating = false
-          /** The failure of an earlier attempt that may have been carried out. */
-          let lost: Failure | undefined
-          const once = Effect.suspend(() => {
-            attempts++
-            return Effect.flatten(prepare(request))
-          }).pipe(
-            Effect.catch((failure) => {
-              const { reason } = failure
-              if (endpoint.gone !== undefined && lost !== undefined && reason._tag === "KeyNotFound") {
-                return Effect.sync(endpoint.gone)
-              }
-              if (reason._tag === "ProviderUnavailable" && reason.sent) lost = failure
-              // A repeat that was not sent does not make it true that nothing was changed.
-              const earlier = endpoint.safety === "read" || !wasNotSent(failure) ? undefined : lost
-              return Effect.fail(earlier ?? failure)
-            })
-          )
-          const repeatable = Effect.tapError(once, (failure) =>
-            worthRepeating(failure) && attempts <= retryTimes ? waitOut(failure) : Effect.void
-          )
-          // The schedule begins with a failure that was seen, and is not made for a call that has none.
-          return Effect.catch(repeatable, (failure) =>
-            Effect.retry(
-              Effect.suspend(() => {
-                const first = !repeating
-                repeating = true
-                return first ? Effect.fail(failure) : repeatable
-              }),
-              { schedule, times: retryTimes, while: worthRepeating }
-            )
-          )
-        }).pipe(Effect.mapError(toError))
+      return (request: Request<Body>) => {
+        /** `lost` is the failure of an earlier attempt that may have been carried out. */
+        const attemptNumber = (attempt: number, lost: Failure | undefined): Effect.Effect<A, Failure> =>
+          Effect.catch(Effect.flatten(prepare(request)), (failure) => {
+            const { reason } = failure
+            if (endpoint.gone !== undefined && lost !== undefined && reason._tag === "KeyNotFound") {
+              return Effect.sync(endpoint.gone)
+            }
+            const maybeDone = reason._tag === "ProviderUnavailable" && reason.sent ? failure : lost
+            // A repeat that was not sent does not make it true that nothing was changed.
+            const told = endpoint.safety !== "read" && wasNotSent(failure) ? (maybeDone ?? failure) : failure
+            return attempt <= retryTimes && worthRepeating(told)
+              ? Effect.andThen(waitFor(attempt, told), attemptNumber(attempt + 1, maybeDone))
+              : Effect.fail(told)
+          })
+        return Effect.mapError(attemptNumber(1, undefined), toError)
+      }
     },
     prepare: (endpoint) => {
       const { prepare, toError } = attempt(endpoint)

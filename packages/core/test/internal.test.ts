@@ -44,7 +44,7 @@ const makeRegion = Effect.gen(function* () {
   const region = yield* Scope.provide(MintRegion.make, scope)
   const seen = { ran: 0, abandoned: [] as Array<Exit.Exit<string, string>> }
   const mint = <R>(work: Effect.Effect<string, string, R>, compensation: Effect.Effect<void> = Effect.void) => {
-    const call: Call = { abandoned: false }
+    const call: Call = { startedAt: 0, abandoned: false }
     return region.run({
       call,
       closed: () => "closed",

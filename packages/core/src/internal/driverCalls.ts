@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import type * as Result from "effect/Result"
+import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { KeyRef } from "../ApiKey.ts"
 import type { ApiKeyDriver, KeyRecord } from "../ApiKeyDriver.ts"
@@ -93,7 +93,7 @@ export const make = (driver: ApiKeyDriver): DriverCalls => {
     unsupported,
     label,
     checked: (verb, handle, result) =>
-      Effect.mapError(Effect.fromResult(result), (reason) => failure(verb, reason, handle)),
+      Result.isSuccess(result) ? Effect.succeed(result.success) : Effect.fail(failure(verb, result.failure, handle)),
     makeRef: (address) => new KeyRef({ provider, account, value: Redacted.make(address) }, { disableChecks: true }),
     read: (address, verb) => {
       const handle = driver.handle(address)

@@ -1,5 +1,4 @@
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -8,7 +7,7 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { IssuedKey, type RotatedKey } from "../ApiKey.ts"
-import type { KeyRecord, Minted, MintSpec, PreparedMint, RotationDriver } from "../ApiKeyDriver.ts"
+import type { ApiKeyDriver, KeyRecord, Minted, MintSpec, PreparedMint, RotationDriver } from "../ApiKeyDriver.ts"
 import {
   ApiKeyError,
   InvalidRequest,
@@ -45,6 +44,12 @@ interface Naming {
   readonly real: string
 }
 
+/** A key after its renaming, and what that changed beside the name. */
+interface Renamed {
+  readonly key: IssuedKey
+  readonly changed: ReadonlyArray<string>
+}
+
 /** The verbs that mint: in the region, in the order decode, echo check, deliver, activate, retire, rename. */
 export interface Mints {
   readonly create: <E, R>(
@@ -54,10 +59,14 @@ export interface Mints {
   ) => Effect.Effect<IssuedKey, E | ApiKeyError, R>
   readonly rotate: <E, R>(
     address: string,
+    handle: string,
     options: RotateOptions<E, R>,
     call: Call
   ) => Effect.Effect<RotatedKey<E>, E | ApiKeyError, R>
 }
+
+/** How long a delivery may take, unless the caller says otherwise. */
+const usualDeliverTimeout = Duration.seconds(30)
 
 /** How long a renaming may take, with its repeats: its caller waits for it, and it is worth no more. */
 const renameTimeout = Duration.seconds(10)
@@ -95,25 +104,27 @@ export const make = (
    * Sends a mint. A reply without a secret is no reply, even where it names a key: that may be another, and is left alone.
    * It is what the error names, for someone to look at.
    */
-  const sendMint = Effect.fnUntraced(function* (
+  const sendMint = (
     verb: Verb,
     handle: string | undefined,
     send: PreparedMint["send"],
     intent: MintIntent | undefined,
     old?: string
-  ): Effect.fn.Return<Minted, ApiKeyError> {
-    const minted = yield* Effect.mapError(label(verb, handle)(send), withIntent(intent))
-    const { address, secret } = minted
-    if (address !== "" && address !== old && secret !== "") return minted
-    const message = address === old ? "the reply names the old secret as the new one" : "the reply holds no secret"
-    const reason = new OutcomeUnknown({ problem: "reply", issues: [{ path: [], message }] })
-    const named = address === "" || address === old ? handle : driver.handle(address)
-    return yield* withIntent(intent)(failure(verb, reason, named))
-  })
+  ): Effect.Effect<Minted, ApiKeyError> => {
+    const sent = Effect.flatMap(label(verb, handle)(send), (minted) => {
+      const { address, secret } = minted
+      if (address !== "" && address !== old && secret !== "") return Effect.succeed(minted)
+      const message = address === old ? "the reply names the old secret as the new one" : "the reply holds no secret"
+      const reason = new OutcomeUnknown({ problem: "reply", issues: [{ path: [], message }] })
+      const named = address === "" || address === old ? handle : driver.handle(address)
+      return Effect.fail(failure(verb, reason, named))
+    })
+    return intent === undefined ? sent : Effect.mapError(sent, withIntent(intent))
+  }
 
   const log = (level: "Warn" | "Error", message: string, verb: Verb, handle: string | undefined) =>
-    Effect.logWithLevel(level)(message).pipe(
-      Effect.annotateLogs({
+    Effect.suspend(() =>
+      Effect.annotateLogs(Effect.logWithLevel(level)(message), {
         provider: driver.provider,
         account: driver.account,
         verb,
@@ -156,7 +167,7 @@ export const make = (
         verb,
         handle,
         Result.mapError(
-          checkDuration(["deliverTimeout"], deliverTimeout ?? "30 seconds"),
+          checkDuration(["deliverTimeout"], deliverTimeout ?? usualDeliverTimeout),
           (issue) => new InvalidRequest({ source: "client", issues: [issue] })
         )
       ),
@@ -198,33 +209,31 @@ export const make = (
   })
 
   /** Takes in a new key: one that came back other than asked is shut off before anyone relies on it. */
-  const takeIn = Effect.fnUntraced(function* (
+  const takeIn = (
     verb: Verb,
     minted: Minted,
     spec: MintSpec,
     naming: Naming | undefined
-  ): Effect.fn.Return<IssuedKey, ApiKeyError> {
-    const { echo, key } = yield* receive(
-      minted,
-      spec,
-      takeBack(verb, minted.address, undefined),
-      naming?.real ?? spec.name
+  ): Effect.Effect<IssuedKey, ApiKeyError> =>
+    Effect.flatMap(
+      receive(minted, spec, takeBack(verb, minted.address, undefined), naming?.real ?? spec.name),
+      ({ echo, key }) =>
+        echo === undefined || echo.missing.length === 0 ? Effect.succeed(key) : refuseKey(verb, key, echo)
     )
-    return echo === undefined || echo.missing.length === 0 ? key : yield* refuseKey(verb, key, echo)
-  })
 
   /** Hands over a key that can still be taken back, and takes it back where that fails. */
-  const handOver = Effect.fnUntraced(function* <E, R>(
+  const handOver = <E, R>(
     verb: Verb,
     key: IssuedKey,
     deliver: (key: IssuedKey) => Effect.Effect<Delivery<E>, never, R>
-  ): Effect.fn.Return<"delivered" | "kept", E | ApiKeyError, R> {
-    const end = yield* deliver(key)
-    if (end === undefined) return "kept"
-    if (end !== "deadline" && Exit.isSuccess(end)) return "delivered"
-    const revoked = yield* takeBackKey(verb, key)
-    return yield* Effect.failCause(deliveryCause(end, verb, key, revoked))
-  })
+  ): Effect.Effect<"delivered" | "kept", E | ApiKeyError, R> =>
+    Effect.flatMap(deliver(key), (end) => {
+      if (end === undefined) return Effect.succeed("kept")
+      if (end !== "deadline" && Exit.isSuccess(end)) return Effect.succeed("delivered")
+      return Effect.flatMap(takeBackKey(verb, key), (revoked) =>
+        Effect.failCause(deliveryCause(end, verb, key, revoked))
+      )
+    })
 
   /**
    * How a step after the delivery ended: the key is out, so that not even a defect may take the result away, and other work
@@ -245,32 +254,28 @@ export const make = (
     })
 
   /** The intent of a mint, held against what is minted before anything is sent. */
-  const checkIntent = Effect.fnUntraced(function* (
+  const checkIntent = (
     verb: "create" | "rotate",
     handle: string | undefined,
     given: MintIntent | undefined
-  ): Effect.fn.Return<{ readonly intent: MintIntent; readonly maxName: number } | undefined, ApiKeyError> {
+  ): Effect.Effect<{ readonly intent: MintIntent; readonly maxName: number } | undefined, ApiKeyError> => {
     const { recovery } = driver
-    if (given === undefined) return undefined
-    if (recovery === undefined || !isPossible(driver)) return yield* unsupported(verb, "prepare", handle)
+    if (given === undefined) return Effect.succeed(undefined)
+    if (recovery === undefined || !isPossible(driver)) return unsupported(verb, "prepare", handle)
     const mint = handle === undefined ? { verb } : { verb, handle }
-    const intent = yield* checked(verb, handle, Validate.checkIntent(driver, given, { mint }))
-    return { intent, maxName: recovery.maxName }
-  })
+    return Effect.map(checked(verb, handle, Validate.checkIntent(driver, given, { mint })), (intent) => ({
+      intent,
+      maxName: recovery.maxName
+    }))
+  }
 
-  /**
-   * Gives a key its real name, last of all. That it fails matters to nobody: the key is out, and works, and its name says what
-   * it is called. What it changed beside the name does: it may have opened the key.
-   */
-  const rename = Effect.fnUntraced(function* (
+  const renameTo = Effect.fnUntraced(function* (
     verb: Verb,
     key: IssuedKey,
     spec: MintSpec,
-    naming: Naming | undefined
-  ): Effect.fn.Return<{ readonly key: IssuedKey; readonly changed: ReadonlyArray<string> }> {
-    const { patch } = driver
-    if (naming === undefined || patch === undefined) return { key, changed: [] }
-    const { marked, real } = naming
+    { marked, real }: Naming,
+    patch: NonNullable<ApiKeyDriver["patch"]>
+  ): Effect.fn.Return<Renamed> {
     const called = (name: string) => (name === real ? key : new IssuedKey({ ...key, name: nameOf(name) }))
     // No vendor documents how a name is taken away.
     if (real === "") return { key: called(marked), changed: [] }
@@ -292,6 +297,15 @@ export const make = (
     return { key: called(shown), changed }
   })
 
+  /**
+   * Gives a key its real name, last of all. That it fails matters to nobody: the key is out, and works, and its name says what
+   * it is called. What it changed beside the name does: it may have opened the key.
+   */
+  const rename = (verb: Verb, key: IssuedKey, spec: MintSpec, naming: Naming | undefined): Effect.Effect<Renamed> =>
+    naming === undefined || driver.patch === undefined
+      ? Effect.succeed({ key, changed: [] })
+      : renameTo(verb, key, spec, naming, driver.patch)
+
   /** Runs a mint in the region; if its caller leaves, its end is logged and counted. */
   const inRegion = <A, E, R>(options: {
     readonly verb: Verb
@@ -302,27 +316,25 @@ export const make = (
     /** What to do with a value that its caller left behind. */
     readonly leftBehind: (value: A) => Effect.Effect<void>
   }): Effect.Effect<A, E | ApiKeyError, R> =>
-    Effect.flatMap(Clock.currentTimeMillis, (startedAt) =>
-      region.run({
-        call: options.call,
-        work: options.work,
-        closed: (): E | ApiKeyError =>
-          failure(options.verb, new ProviderUnavailable({ problem: "closed", sent: false }), options.handle),
-        abandoned: (exit) =>
-          Effect.gen(function* () {
-            if (Exit.isSuccess(exit)) {
-              // First what counts: a logger may fail.
-              yield* options.leftBehind(exit.value)
-              const { handle } = options.issued(exit.value)
-              yield* log("Warn", "a mint ended after its caller had left", options.verb, handle)
-            } else {
-              const message = `a mint failed after its caller had left: ${reasonOf(exit.cause)}`
-              yield* log("Error", message, options.verb, options.handle)
-            }
-            yield* telemetry.abandoned(options.verb, startedAt)
-          })
-      })
-    )
+    region.run({
+      call: options.call,
+      work: options.work,
+      closed: (): E | ApiKeyError =>
+        failure(options.verb, new ProviderUnavailable({ problem: "closed", sent: false }), options.handle),
+      abandoned: (exit) =>
+        Effect.gen(function* () {
+          if (Exit.isSuccess(exit)) {
+            // First what counts: a logger may fail.
+            yield* options.leftBehind(exit.value)
+            const { handle } = options.issued(exit.value)
+            yield* log("Warn", "a mint ended after its caller had left", options.verb, handle)
+          } else {
+            const message = `a mint failed after its caller had left: ${reasonOf(exit.cause)}`
+            yield* log("Error", message, options.verb, options.handle)
+          }
+          yield* telemetry.abandoned(options.verb, options.call)
+        })
+    })
 
   /**
    * What a caller sees of a new key that could not be switched on, which is taken back. That comes first, and why behind it: a
@@ -349,10 +361,13 @@ export const make = (
         ? undefined
         : { real: given.name, marked: markName(given.name, intended.intent.marker, intended.maxName) }
     const asked = naming === undefined ? given : { ...given, name: naming.marked }
-    const { activate, send, ...prepared } = yield* label("create")(
-      driver.mint(asked, { inert: intended !== undefined })
-    )
-    const spec = expected(prepared.spec ?? asked, prepared.options)
+    const {
+      activate,
+      options: own,
+      send,
+      spec: copy
+    } = yield* label("create")(driver.mint(asked, { inert: intended !== undefined }))
+    const spec = expected(copy ?? asked, own)
     return yield* inRegion<IssuedKey, E, R>({
       verb: "create",
       call,
@@ -382,10 +397,10 @@ export const make = (
   const rotateInPlace = Effect.fnUntraced(function* <E, R>(
     rotation: Extract<RotationDriver, { readonly inPlace: unknown }>,
     address: string,
+    handle: string,
     options: RotateOptions<E, R>,
     call: Call
   ): Effect.fn.Return<RotatedKey<E>, E | ApiKeyError, R> {
-    const handle = driver.handle(address)
     const intent = (yield* checkIntent("rotate", handle, options.intent))?.intent
     const deliver = yield* checkDeliver("rotate", handle, options)
     const { send } = yield* label("rotate", handle)(rotation.inPlace(address))
@@ -413,10 +428,10 @@ export const make = (
   const rotateBySuccessor = Effect.fnUntraced(function* <E, R>(
     rotation: Extract<RotationDriver, { readonly successor: unknown }>,
     address: string,
+    handle: string,
     options: RotateOptions<E, R>,
     call: Call
   ): Effect.fn.Return<RotatedKey<E>, E | ApiKeyError, R> {
-    const handle = driver.handle(address)
     const intended = yield* checkIntent("rotate", handle, options.intent)
     const deliver = yield* checkDeliver("rotate", handle, options)
     const intent = intended?.intent
@@ -440,37 +455,38 @@ export const make = (
     const naming = intent === undefined ? undefined : { marked: spec.name, real }
 
     /** What follows the delivery: the successor is switched on, and then the old key shut off. */
-    const conclude = Effect.fnUntraced(function* (
+    const conclude = (
       issued: IssuedKey,
       successor: string,
       handed: "delivered" | "kept"
-    ): Effect.fn.Return<RotatedKey<E>> {
-      if (activate !== undefined && options.activate !== false) {
+    ): Effect.Effect<RotatedKey<E>> =>
+      Effect.gen(function* () {
+        if (activate !== undefined && options.activate !== false) {
+          const error = yield* concluded(
+            "rotate",
+            issued.handle,
+            Effect.suspend(() => activate(successor))
+          )
+          if (error !== undefined) return { issued, previous: "live", incomplete: { step: "activate", error } }
+        }
+        if (handed === "kept" || options.keepPrevious === true) return { issued, previous: "live" }
         const error = yield* concluded(
           "rotate",
-          issued.handle,
-          Effect.suspend(() => activate(successor))
-        )
-        if (error !== undefined) return { issued, previous: "live", incomplete: { step: "activate", error } }
-      }
-      if (handed === "kept" || options.keepPrevious === true) return { issued, previous: "live" }
-      const error = yield* concluded(
-        "rotate",
-        handle,
-        Effect.suspend(() => rotation.retire(address)).pipe(
-          // "Not found" is believed of the old key only where, by the same credential, the new one is found.
-          Effect.catchIf(ApiKeyError.is("KeyNotFound"), (notFound) =>
-            Effect.matchEffect(calls.read(successor, "rotate"), {
-              onSuccess: () => Effect.void,
-              onFailure: () => Effect.fail(notFound)
-            })
+          handle,
+          Effect.suspend(() => rotation.retire(address)).pipe(
+            // "Not found" is believed of the old key only where, by the same credential, the new one is found.
+            Effect.catchIf(ApiKeyError.is("KeyNotFound"), (notFound) =>
+              Effect.matchEffect(calls.read(successor, "rotate"), {
+                onSuccess: () => Effect.void,
+                onFailure: () => Effect.fail(notFound)
+              })
+            )
           )
         )
-      )
-      return error === undefined
-        ? { issued, previous: "retired" }
-        : { issued, previous: "live", incomplete: { step: "retire", error } }
-    })
+        return error === undefined
+          ? { issued, previous: "retired" }
+          : { issued, previous: "live", incomplete: { step: "retire", error } }
+      })
 
     return yield* inRegion<RotatedKey<E>, E, R>({
       verb: "rotate",
@@ -503,9 +519,8 @@ export const make = (
   })
   return {
     create,
-    rotate: (address, options, call) => {
+    rotate: (address, handle, options, call) => {
       const { rotation } = driver
-      const handle = driver.handle(address)
       if (rotation === undefined) return unsupported("rotate", "rotate", handle)
       if (options.activate === false && options.keepPrevious !== true) {
         const message =
@@ -513,10 +528,10 @@ export const make = (
         const issues = [{ path: ["activate"], message }]
         return Effect.fail(failure("rotate", new InvalidRequest({ source: "client", issues }), handle))
       }
-      if ("successor" in rotation) return rotateBySuccessor(rotation, address, options, call)
+      if ("successor" in rotation) return rotateBySuccessor(rotation, address, handle, options, call)
       return options.keepPrevious === true
         ? unsupported("rotate", "overlap", handle)
-        : rotateInPlace(rotation, address, options, call)
+        : rotateInPlace(rotation, address, handle, options, call)
     }
   }
 }
@@ -544,10 +559,10 @@ const takenAlong = (
 
 /** Says, of a mint whose end is not known, what it was prepared with. */
 const withIntent =
-  (intent: MintIntent | undefined) =>
+  (intent: MintIntent) =>
   (error: ApiKeyError): ApiKeyError => {
     const { handle, http, operation, provider, reason } = error
-    if (intent === undefined || reason._tag !== "OutcomeUnknown") return error
+    if (reason._tag !== "OutcomeUnknown") return error
     const { issues, problem } = reason
     return new ApiKeyError({
       provider,

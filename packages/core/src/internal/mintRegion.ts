@@ -1,4 +1,4 @@
-import * as Deferred from "effect/Deferred"
+import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -34,61 +34,64 @@ export const make: Effect.Effect<MintRegion, never, Scope.Scope> = Effect.gen(fu
     })
   )
 
-  /** Forks what nobody may interrupt: no parent and no scope holds the fiber, only the finalizer above waits for it. */
-  const fork = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-    Effect.map(Effect.forkDetach(effect, { startImmediately: true }), (fiber) => {
-      running.add(fiber)
-      fiber.addObserver(() => running.delete(fiber))
-      return fiber
-    })
+  /** Starts what nobody may interrupt: no parent and no scope holds the fiber, only the finalizer above waits for it. */
+  const start = <A, E, R>(effect: Effect.Effect<A, E, R>, context: Context.Context<R>): Fiber.Fiber<A, E> => {
+    const fiber = Effect.runForkWith(context)(effect)
+    running.add(fiber)
+    fiber.addObserver(() => running.delete(fiber))
+    return fiber
+  }
 
-  const run = <A, E, R>({ abandoned, call, closed: refusal, work }: Mint<A, E, R>) =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.gen(function* () {
-        if (closed) return yield* Effect.fail(refusal())
-        const done = Deferred.makeUnsafe<Exit.Exit<A, E>>()
-        const fiber = yield* fork(
-          Effect.flatMap(Effect.exit(work), (exit) => {
-            if (call.abandoned) return abandoned(exit)
-            // In the same step as the question: a caller who leaves in between would leave the value to nobody.
-            Deferred.doneUnsafe(done, Exit.succeed(exit))
-            return Effect.void
-          })
-        )
-        // A fiber that dies before it comes to its end must not leave the caller waiting.
-        fiber.addObserver((exit) => {
-          if (Exit.isFailure(exit)) Deferred.doneUnsafe(done, Exit.succeed(Exit.failCause(exit.cause)))
+  const run = <A, E, R>({ abandoned, call, closed: refusal, work }: Mint<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.contextWith((context: Context.Context<R>) =>
+      Effect.callback<A, E>((resume) => {
+        if (closed) return resume(Effect.fail(refusal()))
+        let ended: Exit.Exit<A, E> | undefined
+        const leave = (exit: Exit.Exit<A, E>) => {
+          start(abandoned(exit), context)
+        }
+        start(work, context).addObserver((exit) => {
+          if (call.abandoned) return leave(exit)
+          ended = exit
+          // An interruption may still come between here and the caller.
+          if (Exit.isSuccess(exit)) call.dropped = Effect.sync(() => leave(exit))
+          resume(exit)
         })
-        const leave = (exit: Exit.Exit<A, E>) => Effect.asVoid(fork(abandoned(exit)))
-        const exit = yield* restore(Deferred.await(done)).pipe(
-          Effect.onInterrupt(() => {
-            call.abandoned = true
-            return Deferred.isDoneUnsafe(done) ? Effect.flatMap(Deferred.await(done), leave) : Effect.void
-          })
-        )
-        // An interruption may still come between here and the caller.
-        if (Exit.isSuccess(exit)) call.dropped = leave(exit)
-        return yield* exit
+        return Effect.sync(() => {
+          call.abandoned = true
+          // It ended between the interruption and this: nobody took the value.
+          if (ended !== undefined) leave(ended)
+        })
       })
     )
 
   return { run }
 })
 
-/** Runs an effect with a deadline that holds even where the effect cannot be interrupted: past it, nobody waits. */
-export const withDeadline = Effect.fnUntraced(function* <A, E, R>(
+/**
+ * Runs an effect with a deadline that holds even where the effect cannot be interrupted: past it, nobody waits. An interruption
+ * goes on to the effect.
+ */
+export const withDeadline = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   deadline: Duration.Duration
-): Effect.fn.Return<Exit.Exit<A, E> | "deadline", never, R> {
-  const done = yield* Deferred.make<Exit.Exit<A, E> | "deadline">()
-  const running = yield* Effect.forkDetach(
-    Effect.flatMap(Effect.exit(effect), (exit) => Deferred.succeed(done, exit)),
-    { startImmediately: true }
+): Effect.Effect<Exit.Exit<A, E> | "deadline", never, R> =>
+  Effect.contextWith((context: Context.Context<R>) =>
+    Effect.callback((resume) => {
+      const start = Effect.runForkWith(context)
+      const running = start(effect)
+      const ended = running.pollUnsafe()
+      if (ended !== undefined) return resume(Effect.succeed(ended))
+      const timer = start(Effect.sleep(deadline))
+      running.addObserver((exit) => {
+        timer.interruptUnsafe()
+        resume(Effect.succeed(exit))
+      })
+      timer.addObserver((exit) => {
+        if (Exit.isFailure(exit)) return
+        resume(Effect.succeed("deadline"))
+        running.interruptUnsafe()
+      })
+      return Fiber.interrupt(running)
+    })
   )
-  const timer = yield* Effect.forkDetach(Effect.delay(Deferred.succeed(done, "deadline"), deadline), {
-    startImmediately: true
-  })
-  const end = yield* Deferred.await(done)
-  yield* Effect.forkDetach(Fiber.interrupt(end === "deadline" ? running : timer), { startImmediately: true })
-  return end
-})

@@ -113,32 +113,39 @@ export const make = Effect.fnUntraced(function* (
       { disableChecks: true }
     )
 
+  const patched = (record: KeyRecord | undefined, proof: PatchedKey["proof"]) =>
+    new PatchedKey({ key: Option.map(Option.fromUndefinedOr(record), toApiKey), proof }, { disableChecks: true })
+
+  /** Holds what a vendor shows after a patch against what was asked; the fields that it does not show. */
+  const compare = (
+    asked: PatchSpec,
+    record: KeyRecord,
+    handle: string
+  ): Effect.Effect<ReadonlyArray<string>, ApiKeyError> => {
+    const { applied, missing, unseen } = compareEcho(asked, record)
+    return missing.length > 0
+      ? Effect.fail(failure("patch", new PartiallyApplied({ applied, missing }), handle))
+      : Effect.succeed(unseen)
+  }
+
   const patch: Verbs["patch"] = (ref, input, options) =>
     onKey("patch", ref, (address, handle) =>
       Effect.gen(function* () {
         if (driver.patch === undefined) return yield* unsupported("patch", "patch", handle)
         const asked = yield* checked("patch", handle, Validate.checkPatch(driver, input))
         const echoed = yield* label("patch", handle)(driver.patch(address, asked))
-        const compareWith = Effect.fnUntraced(function* (record: KeyRecord) {
-          const { applied, missing, unseen } = compareEcho(asked, record)
-          if (missing.length > 0) return yield* failure("patch", new PartiallyApplied({ applied, missing }), handle)
-          return unseen
-        })
-        const unechoed = echoed === undefined ? undefined : yield* compareWith(echoed)
+        const unechoed = echoed === undefined ? undefined : yield* compare(asked, echoed, handle)
         if (options?.confirm !== true) {
-          return new PatchedKey({
-            key: Option.map(Option.fromUndefinedOr(echoed), toApiKey),
-            proof: unechoed?.length === 0 ? "echoed" : "acknowledged"
-          })
+          return patched(echoed, unechoed?.length === 0 ? "echoed" : "acknowledged")
         }
         const record = yield* readBack(address, "patch", fieldsOf(asked))
-        const unseen = yield* compareWith(record)
+        const unseen = yield* compare(asked, record, handle)
         if (unseen.length > 0) {
           const message = "was acknowledged, but reading the key again does not show it, so it cannot be confirmed"
           const issues = unseen.map((field) => ({ path: [field], message }))
           return yield* failure("patch", new UnexpectedResponse({ problem: "body", issues }), handle)
         }
-        return new PatchedKey({ key: Option.some(toApiKey(record)), proof: "confirmed" })
+        return patched(record, "confirmed")
       })
     )
 
@@ -226,7 +233,7 @@ export const make = Effect.fnUntraced(function* (
     create: (spec, options = {}) => telemetry.observe("create", undefined, (call) => mints.create(spec, options, call)),
     patch,
     rotate: (ref, options = {}) =>
-      onKey("rotate", ref, (address, _handle, call) => mints.rotate(address, options, call)),
+      onKey("rotate", ref, (address, handle, call) => mints.rotate(address, handle, options, call)),
     disable: (ref) =>
       onKey("disable", ref, (address, handle) => setStatus("disable", address, handle, "disabled")).pipe(
         Effect.provideService(Urgent, true)

@@ -20,19 +20,19 @@ export const VerbSpan = Context.Reference<Tracer.Span | undefined>(
 
 /** Writes an HTTP exchange on the verb's span: method, path template and status, nothing else. */
 export const traceExchange = (exchange: HttpExchange): Effect.Effect<void> =>
-  Effect.contextWith((context: Context.Context<never>) =>
-    Effect.sync(() => {
-      const span = Context.get(context, VerbSpan)
-      if (span === undefined) return
+  Effect.withFiber((fiber) => {
+    const span = fiber.getRef(VerbSpan)
+    if (span !== undefined) {
       const attributes: Record<string, unknown> = {
         "http.request.method": exchange.method,
         "url.template": exchange.path,
         ...(exchange.status === undefined ? {} : { "http.response.status_code": exchange.status })
       }
-      span.event("http", Context.get(context, Clock.Clock).currentTimeNanosUnsafe(), attributes)
+      span.event("http", fiber.getRef(Clock.Clock).currentTimeNanosUnsafe(), attributes)
       for (const [key, value] of Object.entries(attributes)) span.attribute(key, value)
-    })
-  )
+    }
+    return Effect.void
+  })
 
 const operations = Metric.counter("effect_api_keys_operations", {
   description: "Calls of ApiKeyService, by provider, verb and outcome",
@@ -44,6 +44,8 @@ const durations = Metric.timer("effect_api_keys_operation_duration", {
 
 /** One call of a verb. */
 export interface Call {
+  /** When it began, in milliseconds. */
+  readonly startedAt: number
   /** Set when the caller left a mint that goes on without it: the mint then counts itself, as `abandoned`. */
   abandoned: boolean
   /** What to do where an interruption takes away the value that a mint has ended with. */
@@ -61,7 +63,7 @@ export interface Telemetry {
   /** The same for a stream: its span is open while it is read. */
   readonly observeStream: <A, E, R>(verb: string, run: () => Stream.Stream<A, E, R>) => Stream.Stream<A, E, R>
   /** Counts a call that ended after its caller had left. */
-  readonly abandoned: (verb: string, startedAt: number) => Effect.Effect<void>
+  readonly abandoned: (verb: string, call: Call) => Effect.Effect<void>
 }
 
 const outcomeOf = (exit: Exit.Exit<unknown, unknown>): string => {
@@ -93,12 +95,12 @@ const provide = <A, E, R>(effect: Effect.Effect<A, E, R>, context: VerbContext):
 
 export const make = (provider: string, account: string): Telemetry => {
   type Record = (duration: Duration.Duration, context: Context.Context<never>) => void
-  const cache = new Map<string, Record>()
+  const records = new Map<string, Map<string, Record>>()
   /** Counter and timer of a verb and outcome, tagged once. */
   const recordOf = (verb: string, outcome: string): Record => {
-    const key = `${verb}/${outcome}`
-    const cached = cache.get(key)
-    if (cached !== undefined) return cached
+    const ofVerb = records.get(verb) ?? new Map<string, Record>()
+    const known = ofVerb.get(outcome)
+    if (known !== undefined) return known
     const attributes = { provider, verb, outcome }
     const counter = Metric.withAttributes(operations, attributes)
     const timer = Metric.withAttributes(durations, attributes)
@@ -106,41 +108,47 @@ export const make = (provider: string, account: string): Telemetry => {
       counter.updateUnsafe(1, context)
       timer.updateUnsafe(duration, context)
     }
-    cache.set(key, record)
+    records.set(verb, ofVerb.set(outcome, record))
     return record
   }
 
-  const begin = Effect.fnUntraced(function* (verb: string, handle: string | undefined) {
-    const startedAt = yield* Clock.currentTimeMillis
-    const span = yield* Effect.makeSpan(`ApiKeyService.${verb}`, {
-      attributes: {
-        "api_key.provider": provider,
-        "api_key.account": account,
-        ...(handle === undefined ? {} : { "api_key.handle": handle })
-      }
-    })
-    const call: Call = { abandoned: false }
+  /** A verb that has begun. */
+  const begun = (verb: string, span: Tracer.Span, startedAt: number) => {
+    const call: Call = { startedAt, abandoned: false }
     const conclude = (exit: Exit.Exit<unknown, unknown>, left: boolean) =>
-      Effect.contextWith((context: Context.Context<never>) => {
-        const clock = Context.get(context, Clock.Clock)
+      Effect.withFiber((fiber) => {
+        const clock = fiber.getRef(Clock.Clock)
         span.end(clock.currentTimeNanosUnsafe(), tracedExit(exit))
         if (call.dropped !== undefined && !call.abandoned && left) {
           call.abandoned = true
           return call.dropped
         }
         if (!call.abandoned) {
-          recordOf(verb, outcomeOf(exit))(Duration.millis(clock.currentTimeMillisUnsafe() - startedAt), context)
+          recordOf(verb, outcomeOf(exit))(Duration.millis(clock.currentTimeMillisUnsafe() - startedAt), fiber.context)
         }
         return Effect.void
       })
-    // An interruption that is waiting takes the value away as soon as it is let in: it is let in here, where it can be
+    // An interruption that is waiting takes a new key away as soon as it is let in: it is let in here, where it can be
     // seen, and as little as can be follows.
     const end = (exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
-      Exit.isFailure(exit)
-        ? conclude(exit, true)
+      Exit.isFailure(exit) || call.dropped === undefined
+        ? conclude(exit, Exit.isFailure(exit))
         : Effect.flatMap(Effect.exit(Effect.interruptible(Effect.void)), (seen) => conclude(exit, Exit.isFailure(seen)))
     return { call, context: Context.make(Tracer.ParentSpan, span).pipe(Context.add(VerbSpan, span)), end }
-  })
+  }
+
+  const begin = (verb: string, handle: string | undefined) =>
+    Effect.withFiber((fiber) => {
+      const startedAt = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+      const attributes = {
+        "api_key.provider": provider,
+        "api_key.account": account,
+        ...(handle === undefined ? {} : { "api_key.handle": handle })
+      }
+      return Effect.map(Effect.makeSpan(`ApiKeyService.${verb}`, { attributes }), (span) =>
+        begun(verb, span, startedAt)
+      )
+    })
 
   return {
     observe: (verb, handle, run) =>
@@ -155,12 +163,11 @@ export const make = (provider: string, account: string): Telemetry => {
           Stream.onExit(Stream.updateContext(run(), merge(context)), end)
         )
       ),
-    abandoned: (verb, startedAt) =>
-      Effect.contextWith((context: Context.Context<never>) =>
-        Effect.sync(() => {
-          const now = Context.get(context, Clock.Clock).currentTimeMillisUnsafe()
-          recordOf(verb, "abandoned")(Duration.millis(now - startedAt), context)
-        })
-      )
+    abandoned: (verb, { startedAt }) =>
+      Effect.withFiber((fiber) => {
+        const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+        recordOf(verb, "abandoned")(Duration.millis(now - startedAt), fiber.context)
+        return Effect.void
+      })
   }
 }
