@@ -3,11 +3,12 @@
  * `N passed, N failed, N skipped`, in which a stage that is no test counts as one.
  */
 import { spawnSync } from "node:child_process"
-import { mkdtempSync, readFileSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-const report = join(mkdtempSync(join(tmpdir(), "effect-api-keys-")), "vitest.json")
+const folder = mkdtempSync(join(tmpdir(), "effect-api-keys-"))
+const report = join(folder, "vitest.json")
 
 // Many tests start processes, most of whose time goes into loading the same modules.
 const env = { ...process.env, NODE_COMPILE_CACHE: join(import.meta.dirname, "../node_modules/.cache/node") }
@@ -50,5 +51,6 @@ for (const [name, command, args] of stages) {
   if (status !== 0) break
 }
 
+rmSync(folder, { recursive: true, force: true })
 print(`\n${passed} passed, ${failed} failed, ${skipped} skipped`)
 process.exitCode = failed === 0 ? 0 : 1

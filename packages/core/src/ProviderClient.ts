@@ -528,6 +528,9 @@ export const make = Effect.fnUntraced(function* (
     /** The request of a path that has nothing to fill in. */
     const fixed = endpoint.path.includes(":") ? undefined : Result.succeed(requestTo(endpoint.path))
 
+    const exchange = (status: number | undefined): HttpExchange =>
+      status === undefined ? { method, path: endpoint.path } : { method, path: endpoint.path, status }
+
     const classify = (status: number, reply: unknown): ApiKeyErrorReason => {
       const special = endpoint.errors?.[status]?.(reply) ?? options.errors?.[status]?.(reply)
       if (special !== undefined) return special
@@ -600,19 +603,19 @@ export const make = Effect.fnUntraced(function* (
 
     /** Sends one request, within the time-out of one attempt, which holds even against a client that cannot be interrupted. */
     const send = (request: HttpClientRequest.HttpClientRequest, body: Body, credential: string) =>
-      withDeadline(
-        Effect.matchEffect(client.execute(request), {
-          onSuccess: (response) =>
-            Effect.andThen(
-              traceExchange({ method, path: endpoint.path, status: response.status }),
-              receive(response, body, credential)
-            ),
-          onFailure: (error) =>
-            Effect.andThen(traceExchange({ method, path: endpoint.path }), transportFailure(safety)(error))
-        }),
-        timeout
-      ).pipe(
-        Effect.flatMap((end) => (end === "deadline" ? late() : end)),
+      Effect.suspend(() => {
+        let status: number | undefined
+        const exchanged = Effect.matchEffect(client.execute(request), {
+          onSuccess: (response) => {
+            status = response.status
+            return receive(response, body, credential)
+          },
+          onFailure: transportFailure(safety)
+        })
+        return Effect.flatMap(withDeadline(exchanged, timeout), (end) =>
+          Effect.andThen(traceExchange(exchange(status)), end === "deadline" ? late() : end)
+        )
+      }).pipe(
         // Outside the time-out: a store that hangs must not change what the reply means.
         Effect.tapError(({ reason, status = 0 }) =>
           reason._tag === "RateLimited"
@@ -658,13 +661,8 @@ export const make = Effect.fnUntraced(function* (
         })
       })
 
-    const toError = (failure: Failure): ApiKeyError => {
-      const http: HttpExchange =
-        failure.status === undefined
-          ? { method, path: endpoint.path }
-          : { method, path: endpoint.path, status: failure.status }
-      return new ApiKeyError({ provider, operation: `${method} ${endpoint.path}`, http, reason: failure.reason })
-    }
+    const toError = ({ reason, status }: Failure): ApiKeyError =>
+      new ApiKeyError({ provider, operation: `${method} ${endpoint.path}`, http: exchange(status), reason })
 
     return { prepare, toError }
   }

@@ -17,6 +17,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as RateLimiter from "effect/persistence/RateLimiter"
+import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -648,6 +649,26 @@ describe("repeats", () => {
         assert.isAtMost(gap, 1200 * 2 ** index + 20)
       }
     }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("are jittered, so that many callers do not come back at once", () => {
+    const firstGap = (seed: string) => {
+      const { layer, vendor } = makeVendor()
+      return Effect.gen(function* () {
+        const faults = yield* HttpFaults.HttpFaults
+        yield* faults.inject({ status: 500, commit: true }, { times: 100 })
+        yield* settle(Random.withSeed(reading({ retry: { times: 1, base: "10 seconds" } }), seed), {
+          step: "10 millis",
+          steps: 2000
+        })
+        const [first, second] = vendor.received
+        return (second?.at ?? 0) - (first?.at ?? 0)
+      }).pipe(Effect.provide(layer, { local: true }))
+    }
+    return Effect.gen(function* () {
+      const gaps = yield* Effect.forEach(["a", "b", "c", "d"], firstGap)
+      assert.strictEqual(new Set(gaps).size, 4, gaps.join())
+    })
   })
 
   it.effect("a 404 on the first attempt of a removal is KeyNotFound", () => {

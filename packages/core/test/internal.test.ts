@@ -1,6 +1,7 @@
 import { inspect } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -257,6 +258,74 @@ describe("withDeadline", () => {
       const fiber = yield* Effect.forkChild(Effect.uninterruptible(within(stubborn)))
       yield* TestClock.adjust("10 seconds")
       assert.strictEqual(yield* Fiber.join(fiber), "deadline")
+    })
+  )
+
+  it.effect("an interruption goes on to the effect, and waits for it; nothing comes of the deadline", () =>
+    Effect.gen(function* () {
+      const ended: Array<string> = []
+      const effect = Effect.onExit(Effect.never, () =>
+        Effect.andThen(
+          Effect.sleep("1 second"),
+          Effect.sync(() => {
+            ended.push("effect")
+          })
+        )
+      )
+      const fiber = yield* Effect.forkChild(
+        Effect.onExit(within(effect), () =>
+          Effect.sync(() => {
+            ended.push("caller")
+          })
+        )
+      )
+      yield* TestClock.adjust("1 second")
+      const leaving = yield* Effect.forkChild(Fiber.interrupt(fiber))
+      assert.deepStrictEqual(ended, [])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(ended, ["effect", "caller"])
+      yield* Fiber.join(leaving)
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(ended, ["effect", "caller"])
+    })
+  )
+
+  it.effect("no timer stays when the effect has ended or was left", () =>
+    Effect.gen(function* () {
+      const timers = { begun: 0, over: 0 }
+      const clock = yield* Clock.Clock
+      const counting: Clock.Clock = {
+        sleep: (duration) => {
+          timers.begun++
+          return Effect.onExit(clock.sleep(duration), () =>
+            Effect.sync(() => {
+              timers.over++
+            })
+          )
+        },
+        currentTimeMillis: clock.currentTimeMillis,
+        currentTimeNanos: clock.currentTimeNanos,
+        monotonicTimeNanos: clock.monotonicTimeNanos,
+        currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe(),
+        currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe(),
+        monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe()
+      }
+      const watched = (effect: Effect.Effect<void>) =>
+        Effect.forkChild(Effect.provideService(within(effect), Clock.Clock, counting), { startImmediately: true })
+
+      const reply = yield* Deferred.make<void>()
+      const waiting = yield* watched(Deferred.await(reply))
+      assert.deepStrictEqual(timers, { begun: 1, over: 0 })
+      yield* Deferred.succeed(reply, undefined)
+      yield* Fiber.join(waiting)
+      assert.deepStrictEqual(timers, { begun: 1, over: 1 })
+
+      yield* Fiber.interrupt(yield* watched(Effect.never))
+      assert.deepStrictEqual(timers, { begun: 2, over: 2 })
+
+      // What ends at once needs none.
+      yield* Fiber.join(yield* watched(Effect.void))
+      assert.deepStrictEqual(timers, { begun: 2, over: 2 })
     })
   )
 

@@ -16,6 +16,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import { TestClock } from "effect/testing"
 
 const spec: KeySpec = { name: "acme", domains: ["acme.example"], ips: ["192.0.2.1"], quota: 1000 }
@@ -294,5 +295,62 @@ describe("a caller who is interrupted", () => {
         }).pipe(Effect.provide(JetEmailSandbox.layerClient()))
       )
     }
+  }
+})
+
+describe("what a span shows of the exchanges with the vendor", () => {
+  const template = "/outbound/transactional-keys"
+  const exchange = (method: string, path: string, status?: number) => ({
+    "http.request.method": method,
+    "url.template": path,
+    ...(status === undefined ? {} : { "http.response.status_code": status })
+  })
+  const patched = (...statuses: ReadonlyArray<number | undefined>) =>
+    statuses.map((status) => exchange("PATCH", template, status))
+  const rotated = (status?: number) => [exchange("POST", `${template}/rotate`, status)]
+
+  const rows: ReadonlyArray<readonly [Verb, ReadonlyArray<HttpFaults.Fault>, ReadonlyArray<object>]> = [
+    ["patch", [], patched(200)],
+    ["patch", [{ status: 500 }], patched(500, 200)],
+    ["patch", ["reset"], patched(undefined, 200)],
+    // The status of an earlier one does not stay.
+    ["patch", [{ status: 500 }, "reset", "reset", "reset"], patched(500, undefined, undefined, undefined)],
+    ["patch", ["hang"], patched(undefined, 200)],
+    ["rotate", [], rotated(200)],
+    ["rotate", ["hangAfterCommit"], rotated()],
+    ["rotate", ["truncatedBody"], rotated(200)],
+    ["rotate", [{ status: 429 }], rotated(429)]
+  ]
+  for (const [verb, struck, expected] of rows) {
+    it.effect(`${verb}, ${struck.length === 0 ? "all well" : JSON.stringify(struck)}`, () => {
+      const spans: Array<Tracer.NativeSpan> = []
+      const tracer = Tracer.make({
+        span: (options) => {
+          const span = new Tracer.NativeSpan(options)
+          spans.push(span)
+          return span
+        }
+      })
+      return Effect.gen(function* () {
+        const keys = yield* ApiKeyService
+        const faults = yield* HttpFaults.HttpFaults
+        const { ref } = yield* keys.create(spec)
+        for (const fault of struck) yield* faults.inject(fault)
+        const called = verbs[verb].call({ keys, ref, deliver: () => Effect.void })
+        yield* finish(yield* Effect.forkChild(Effect.withTracer(called, tracer)))
+        const [span, ...others] = spans
+        assert(span !== undefined && others.length === 0)
+        assert.deepStrictEqual(
+          span.events.map(([name, , attributes]) => ({ name, attributes })),
+          expected.map((attributes) => ({ name: "http", attributes }))
+        )
+        const last = Array.from(span.attributes).filter(([key]) => !key.startsWith("api_key."))
+        assert.deepStrictEqual(Object.fromEntries(last), expected.at(-1))
+      }).pipe(
+        Effect.provide(
+          adapter.pipe(Layer.provideMerge(HttpFaults.layer), Layer.provideMerge(JetEmailSandbox.layerClient()))
+        )
+      )
+    })
   }
 })

@@ -10,26 +10,28 @@ import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import { ApiKeyError, type HttpExchange } from "../ApiKeyError.ts"
 
-/** The span of the verb that is running, for the client to write its HTTP exchanges on; never a caller's own span. */
-export const VerbSpan = Context.Reference<Tracer.Span | undefined>(
-  "@effect-api-keys/core/internal/telemetry/VerbSpan",
-  {
-    defaultValue: () => undefined
-  }
-)
+/** The span of a verb, and what stands on it of the last HTTP exchange. */
+interface VerbTrace {
+  readonly span: Tracer.Span
+  last?: Readonly<Record<string, unknown>>
+}
 
-/** Writes an HTTP exchange on the verb's span: method, path template and status, nothing else. */
+/** The trace of the verb that is running, for the client to write its HTTP exchanges on; never on a caller's own span. */
+const CurrentTrace = Context.Reference<VerbTrace | undefined>("@effect-api-keys/core/internal/telemetry/CurrentTrace", {
+  defaultValue: () => undefined
+})
+
+/** Writes an HTTP exchange that has ended on the verb's span: method, path template and status, nothing else. */
 export const traceExchange = (exchange: HttpExchange): Effect.Effect<void> =>
   Effect.withFiber((fiber) => {
-    const span = fiber.getRef(VerbSpan)
-    if (span !== undefined) {
-      const attributes: Record<string, unknown> = {
+    const trace = fiber.getRef(CurrentTrace)
+    if (trace !== undefined) {
+      trace.last = {
         "http.request.method": exchange.method,
         "url.template": exchange.path,
         ...(exchange.status === undefined ? {} : { "http.response.status_code": exchange.status })
       }
-      span.event("http", fiber.getRef(Clock.Clock).currentTimeNanosUnsafe(), attributes)
-      for (const [key, value] of Object.entries(attributes)) span.attribute(key, value)
+      trace.span.event("http", fiber.getRef(Clock.Clock).currentTimeNanosUnsafe(), trace.last)
     }
     return Effect.void
   })
@@ -115,9 +117,13 @@ export const make = (provider: string, account: string): Telemetry => {
   /** A verb that has begun. */
   const begun = (verb: string, span: Tracer.Span, startedAt: number) => {
     const call: Call = { startedAt, abandoned: false }
+    const trace: VerbTrace = { span }
     const conclude = (exit: Exit.Exit<unknown, unknown>, left: boolean) =>
       Effect.withFiber((fiber) => {
         const clock = fiber.getRef(Clock.Clock)
+        if (trace.last !== undefined) {
+          for (const [key, value] of Object.entries(trace.last)) span.attribute(key, value)
+        }
         span.end(clock.currentTimeNanosUnsafe(), tracedExit(exit))
         if (call.dropped !== undefined && !call.abandoned && left) {
           call.abandoned = true
@@ -134,7 +140,7 @@ export const make = (provider: string, account: string): Telemetry => {
       Exit.isFailure(exit) || call.dropped === undefined
         ? conclude(exit, Exit.isFailure(exit))
         : Effect.flatMap(Effect.exit(Effect.interruptible(Effect.void)), (seen) => conclude(exit, Exit.isFailure(seen)))
-    return { call, context: Context.make(Tracer.ParentSpan, span).pipe(Context.add(VerbSpan, span)), end }
+    return { call, context: Context.make(Tracer.ParentSpan, span).pipe(Context.add(CurrentTrace, trace)), end }
   }
 
   const begin = (verb: string, handle: string | undefined) =>
