@@ -92,7 +92,7 @@ export const library = (...adapters: ReadonlyArray<Adapter>): string =>
 
 /** What a test lets bundles grow to, in bytes, minified and gzipped. The aim is 64 000 with one adapter, and 4 000 for a further one. */
 export const limits = {
-  coreAndOneAdapter: { jetemail: 79_500, "mailer-patch": 77_500, voiceable: 74_000 },
+  coreAndOneAdapter: { jetemail: 78_500, "mailer-patch": 76_500, voiceable: 73_000 },
   /** Beside JetEmail; JetEmail itself beside Voiceable. */
   furtherAdapter: { jetemail: 9_000, "mailer-patch": 7_000, voiceable: 3_500 }
 }

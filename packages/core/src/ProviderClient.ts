@@ -186,8 +186,8 @@ export interface Endpoint<Body, A> {
    */
   readonly path: string
   readonly safety: Safety
-  /** Encodes the JSON body, strictly and at once; left out for no body. */
-  readonly body?: Schema.Codec<Body, unknown> | undefined
+  /** Encodes the body as JSON, strictly and at once; left out for no body. */
+  readonly body?: Schema.Codec<Body, Schema.Json> | undefined
   /** Decodes what is needed of a 2xx reply, leniently. */
   readonly reply: Schema.Codec<A, unknown>
   /**
@@ -519,9 +519,7 @@ export const make = Effect.fnUntraced(function* (
   const attempt = <Body, A>(endpoint: Endpoint<Body, A>) => {
     const { method, safety } = endpoint
     const encode =
-      endpoint.body === undefined
-        ? undefined
-        : Schema.encodeResult(Schema.toCodecJson(endpoint.body), { onExcessProperty: "error" })
+      endpoint.body === undefined ? undefined : Schema.encodeResult(endpoint.body, { onExcessProperty: "error" })
     const decode = Schema.decodeUnknownResult(endpoint.reply)
     const base = HttpClientRequest.make(method)(baseUrl.success, { acceptJson: true })
     const requestTo = (path: string) => HttpClientRequest.appendUrl(base, path)

@@ -223,6 +223,17 @@ describe("can", () => {
     expectTypeOf(proof).toBeObject()
   })
 
+  it("the body of an endpoint is JSON once it is encoded", () => {
+    const proofs = () => {
+      type Body = NonNullable<ProviderClient.Endpoint<{ readonly at: Date }, unknown>["body"]>
+      // @ts-expect-error a Date is no JSON, and would be written as nobody has said
+      const dated: Body = Schema.Struct({ at: Schema.Date })
+      const written: Body = Schema.Struct({ at: Schema.DateFromString })
+      return [dated, written]
+    }
+    assert.isFunction(proofs)
+  })
+
   it("a rate has named units", () => {
     const proof = Effect.gen(function* () {
       const keys = yield* ApiKeyService.can("create", "rate")
