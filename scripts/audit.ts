@@ -5,42 +5,23 @@
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
+import { parse } from "yaml"
 
-interface Tree {
-  readonly [key: string]: Tree | string
+/** What is looked at of the lock file; which version of it that is, pnpm sees to. */
+interface Lock {
+  readonly importers?: Readonly<Record<string, Importer>>
+  readonly packages?: Readonly<Record<string, { readonly resolution?: Readonly<Record<string, unknown>> }>>
+  readonly snapshots?: Readonly<Record<string, Snapshot>>
 }
 
-/** The part of YAML that pnpm writes: nested keys, and values that are left as text. */
-const parse = (text: string): Tree => {
-  const top: Record<string, Tree | string> = {}
-  const open = [{ indent: -1, keys: top }]
-  for (const line of text.split("\n")) {
-    const [, space = "", quoted, plain = "", value] = /^( *)(?:'([^']+)'|([^\s'#-][^:]*)):(?: (.*))?$/.exec(line) ?? []
-    const key = quoted ?? plain
-    if (key === "") continue
-    while ((open.at(-1)?.indent ?? -1) >= space.length) open.pop()
-    const keys = open.at(-1)?.keys ?? top
-    if (value !== undefined) keys[key] = value
-    else {
-      const below: Record<string, Tree | string> = {}
-      keys[key] = below
-      open.push({ indent: space.length, keys: below })
-    }
-  }
-  return top
+interface Importer {
+  readonly dependencies?: Readonly<Record<string, { readonly version: string }>>
+  readonly devDependencies?: Readonly<Record<string, { readonly version: string }>>
 }
 
-const below = (tree: Tree | string | undefined, ...path: ReadonlyArray<string>): Tree => {
-  const found = path.reduce<Tree | string | undefined>(
-    (at, key) => (typeof at === "object" ? at[key] : undefined),
-    tree
-  )
-  return typeof found === "object" ? found : {}
-}
-
-const text = (tree: Tree, key: string): string => {
-  const value = tree[key]
-  return typeof value === "string" ? value : ""
+interface Snapshot {
+  readonly dependencies?: Readonly<Record<string, string>>
+  readonly optionalDependencies?: Readonly<Record<string, string>>
 }
 
 interface Manifest {
@@ -49,6 +30,8 @@ interface Manifest {
   readonly license?: string
   readonly private?: boolean
   readonly scripts?: Readonly<Record<string, string>>
+  readonly dependencies?: Readonly<Record<string, string>>
+  readonly peerDependencies?: Readonly<Record<string, string>>
 }
 
 const manifestIn = (folder: string): Manifest => JSON.parse(readFileSync(join(folder, "package.json"), "utf8"))
@@ -83,35 +66,32 @@ const installScripts = ["preinstall", "install", "postinstall"]
 const plainId = (id: string) => id.replace(/\(.*$/, "")
 
 /** What whoever installs our packages gets with them: the ids of their dependencies and peers, and of what these bring. */
-const shipped = (lock: Tree, root: string): ReadonlySet<string> => {
+const shipped = (lock: Lock, root: string): ReadonlySet<string> => {
   const found = new Set<string>()
-  const visit = (dependencies: Tree, version: (name: string) => string) => {
-    for (const name of Object.keys(dependencies)) {
-      const id = `${name}@${version(name)}`
-      if (version(name).startsWith("link:") || found.has(id)) continue
-      found.add(id)
-      const snapshot = below(lock, "snapshots", id)
-      for (const kind of ["dependencies", "optionalDependencies"]) {
-        visit(below(snapshot, kind), (dependency) => text(below(snapshot, kind), dependency))
-      }
+  const visit = (name: string, version = "") => {
+    const id = `${name}@${version}`
+    if (version.startsWith("link:") || found.has(id)) return
+    found.add(id)
+    const { dependencies, optionalDependencies } = lock.snapshots?.[id] ?? {}
+    for (const [inner, innerVersion] of Object.entries({ ...dependencies, ...optionalDependencies })) {
+      visit(inner, innerVersion)
     }
   }
-  for (const name of readdirSync(join(root, "packages"))) {
-    const manifest: { readonly peerDependencies?: Tree; readonly dependencies?: Tree } & Manifest = JSON.parse(
-      readFileSync(join(root, "packages", name, "package.json"), "utf8")
-    )
-    const importer = below(lock, "importers", `packages/${name}`)
-    // A peer is in the lock file as what the workspace itself uses.
-    const version = (dependency: string) =>
-      ["dependencies", "devDependencies"].map((kind) => text(below(importer, kind, dependency), "version")).join("")
-    if (manifest.private !== true) visit({ ...manifest.dependencies, ...manifest.peerDependencies }, version)
+  for (const folder of readdirSync(join(root, "packages"))) {
+    const manifest = manifestIn(join(root, "packages", folder))
+    const { dependencies, devDependencies } = lock.importers?.[`packages/${folder}`] ?? {}
+    if (manifest.private === true) continue
+    for (const name of Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })) {
+      // A peer is in the lock file as what the workspace itself uses.
+      visit(name, (dependencies?.[name] ?? devDependencies?.[name])?.version)
+    }
   }
   return found
 }
 
 /** A sentence for each thing that may not be. */
 export const problemsOfLock = (lockText: string, root: string): ReadonlyArray<string> => {
-  const lock = parse(lockText)
+  const lock: Lock = parse(lockText)
   const problems: Array<string> = []
 
   for (const [index, line] of lockText.split("\n").entries()) {
@@ -120,21 +100,24 @@ export const problemsOfLock = (lockText: string, root: string): ReadonlyArray<st
       problems.push(`line ${index + 1} names another place: ${line.trim()}`)
   }
 
-  const packages = below(lock, "packages")
+  const packages = lock.packages ?? {}
   if (Object.keys(packages).length === 0) problems.push("there are no packages in it")
-  for (const id of Object.keys(packages)) {
-    if (!/^\{integrity: sha512-[\w+/]{86}==\}$/.test(text(below(packages, id), "resolution"))) {
+  for (const [id, { resolution = {} }] of Object.entries(packages)) {
+    const { integrity, ...elsewhere } = resolution
+    if (!/^sha512-[\w+/]{86}==$/.test(String(integrity)) || Object.keys(elsewhere).length > 0) {
       problems.push(`${id} has no sha512 of a tarball of the registry`)
     }
   }
 
   const installed = installedIn(root)
-  const allowed = below(parse(readFileSync(join(root, "pnpm-workspace.yaml"), "utf8")), "allowBuilds")
+  const workspace: { readonly allowBuilds?: Readonly<Record<string, boolean>> } = parse(
+    readFileSync(join(root, "pnpm-workspace.yaml"), "utf8")
+  )
   for (const [id, { folder, manifest }] of installed) {
     const runs =
       installScripts.some((script) => manifest.scripts?.[script] !== undefined) ||
       existsSync(join(folder, "binding.gyp"))
-    if (id in packages && runs && allowed[manifest.name] !== "true")
+    if (id in packages && runs && workspace.allowBuilds?.[manifest.name] !== true)
       problems.push(`${id} runs a script when it is installed`)
   }
 

@@ -6,6 +6,7 @@
  */
 import { globSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { decode, encode } from "@jridgewell/sourcemap-codec"
 import { parseAst } from "vitest/node"
 
 const mark = "/*#__PURE__*/ "
@@ -43,56 +44,20 @@ const pureCalls = (code: string): ReadonlyArray<number> => {
   return [...new Set(callsIn(declarations))].filter((at) => !code.slice(0, at).endsWith(mark)).sort((a, b) => b - a)
 }
 
-const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-
-/** The first number of a segment of a source map, and how many digits it has. */
-const readVlq = (segment: string): readonly [value: number, length: number] => {
-  let value = 0
-  for (let length = 0; length < segment.length; length++) {
-    const digit = digits.indexOf(segment.charAt(length))
-    value += (digit & 31) << (5 * length)
-    if ((digit & 32) === 0) return [value & 1 ? -(value >> 1) : value >> 1, length + 1]
-  }
-  return [0, 0]
-}
-
-const writeVlq = (value: number): string => {
-  let rest = value < 0 ? (-value << 1) | 1 : value << 1
-  let text = ""
-  do {
-    text += digits.charAt((rest & 31) | (rest > 31 ? 32 : 0))
-    rest >>= 5
-  } while (rest > 0)
-  return text
-}
-
-/** A line of mappings in which all from this column on stands further right. Columns are relative, so one number changes. */
-const shift = (line: string, column: number, by: number): string => {
-  let at = 0
-  const segments = line.split(",")
-  for (const [index, segment] of segments.entries()) {
-    const [delta, length] = readVlq(segment)
-    at += delta
-    if (segment !== "" && at >= column) {
-      segments[index] = writeVlq(delta + by) + segment.slice(length)
-      break
-    }
-  }
-  return segments.join(",")
-}
-
 /** Marks a module and moves its map along; without a change if there is nothing to mark. */
 export const annotate = (code: string, mappings: string): { readonly code: string; readonly mappings: string } => {
-  const lines = mappings.split(";")
+  const lines = decode(mappings)
   let marked = code
   // From the end to the beginning: what comes before is where it was.
   for (const at of pureCalls(code)) {
     const before = code.slice(0, at)
-    const line = before.split("\n").length - 1
-    lines[line] = shift(lines[line] ?? "", at - (before.lastIndexOf("\n") + 1), mark.length)
+    const column = at - (before.lastIndexOf("\n") + 1)
+    for (const segment of lines[before.split("\n").length - 1] ?? []) {
+      if (segment[0] >= column) segment[0] += mark.length
+    }
     marked = marked.slice(0, at) + mark + marked.slice(at)
   }
-  return { code: marked, mappings: lines.join(";") }
+  return { code: marked, mappings: encode(lines) }
 }
 
 if (import.meta.main) {

@@ -3,8 +3,10 @@ import { existsSync, globSync, readFileSync, rmSync, writeFileSync } from "node:
 import { createRequire, SourceMap } from "node:module"
 import * as Path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { decode, encode, type SourceMapSegment } from "@jridgewell/sourcemap-codec"
 import * as esbuild from "esbuild"
 import { problemsOfLock } from "../scripts/audit.ts"
+import { annotate } from "../scripts/publish-pure.ts"
 import { read, root } from "./docs/markdown.ts"
 import { bin, manifestIn, modulesOf, names, type Packed, type Project, pack, run } from "./publish/packed.ts"
 
@@ -250,6 +252,47 @@ describe("versions", () => {
       read(".changeset/config.json").join("\n")
     )
     assert.deepStrictEqual(config.fixed, [manifests.map(({ name }) => name)])
+  })
+})
+
+describe("marks of what is pure", () => {
+  const code = [
+    'import { make, tag } from "./make.js"',
+    "export const one = make(tag(1), make(2)), two = () => make(3)",
+    "class Three extends tag(3) { static four = make(4); five = make(5) }",
+    "make(6)"
+  ].join("\n")
+  /** Every word of the code, mapped to where it stands now. */
+  const words = code
+    .split("\n")
+    .map((line, at) => Array.from(line.matchAll(/\w+/g), ({ index }): SourceMapSegment => [index, 0, at, index]))
+  const annotated = annotate(code, encode(words))
+
+  it("stand before the calls of declarations, and before no others", () => {
+    assert.strictEqual(
+      annotated.code,
+      code
+        .replace("make(tag(1), make(2))", "/*#__PURE__*/ make(/*#__PURE__*/ tag(1), /*#__PURE__*/ make(2))")
+        .replace("tag(3)", "/*#__PURE__*/ tag(3)")
+        .replace("make(4)", "/*#__PURE__*/ make(4)")
+    )
+    assert.deepStrictEqual(annotate(annotated.code, annotated.mappings), annotated, "once is enough")
+  })
+
+  it("leave every place of the source map at its word", () => {
+    const before = code.split("\n")
+    const after = annotated.code.split("\n")
+    const word = (line: string | undefined, column: number) => /^\w+/.exec((line ?? "").slice(column))?.[0]
+    const moved = decode(annotated.mappings)
+    assert.deepStrictEqual(
+      moved.map((segments, at) => segments.map(([column]) => word(after[at], column))),
+      words.map((segments, at) => segments.map(([column]) => word(before[at], column)))
+    )
+    assert.deepStrictEqual(
+      moved.map((segments) => segments.map(([, ...source]) => source)),
+      words.map((segments) => segments.map(([, ...source]) => source)),
+      "where it is in the source has not changed"
+    )
   })
 })
 
