@@ -8,7 +8,7 @@ import type { Ask, Turn } from "./turn.ts"
 import { type Verb, verbs } from "./vendor.ts"
 
 const sizes = {
-  full: { warmUp: 2700, rounds: 10, calls: 360, parallelCalls: 2048, parallelRounds: 4 },
+  full: { warmUp: 5400, rounds: 15, calls: 360, parallelCalls: 2048, parallelRounds: 4 },
   quick: { warmUp: 90, rounds: 2, calls: 90, parallelCalls: 256, parallelRounds: 1 }
 }
 

@@ -8,7 +8,7 @@ import * as Names from "./stubbedNames.ts"
 import { verbs } from "./vendor.ts"
 
 const sizes = {
-  full: { warmUp: 12_600, rounds: 5, calls: 1800 },
+  full: { warmUp: 12_600, rounds: 15, calls: 900 },
   quick: { warmUp: 90, rounds: 2, calls: 90 }
 }
 

@@ -487,13 +487,17 @@ export const make = Effect.fnUntraced(function* (
   const client = options.transformClient === undefined ? given : options.transformClient(given)
   const [authorizationName] = options.authorization("")
 
-  // Set on every request rather than on the layer: a caller's own settings must not turn any of it off.
-  const httpContext = Context.empty().pipe(
-    // No span of Effect's own, and so no `traceparent` either.
-    Context.add(HttpClient.TracerDisabledWhen, () => true),
-    Context.add(Headers.CurrentRedactedNames, [authorizationName, "authorization", /key|token|secret/i]),
-    Context.add(FetchHttpClient.RequestInit, { redirect: "manual", cache: "no-store", credentials: "omit" })
-  )
+  const redactedNames = [authorizationName, "authorization", /key|token|secret/i]
+  const requestInit: RequestInit = { redirect: "manual", cache: "no-store", credentials: "omit" }
+  // Set on every request rather than on the layer: a caller's own settings must not turn any of it off. Added one by one: to
+  // merge would copy all services of the program.
+  const addSettings = (caller: Context.Context<never>) =>
+    caller.pipe(
+      // No span of Effect's own, and so no `traceparent` either.
+      Context.add(HttpClient.TracerDisabledWhen, () => true),
+      Context.add(Headers.CurrentRedactedNames, redactedNames),
+      Context.add(FetchHttpClient.RequestInit, requestInit)
+    )
 
   const unreadable = () => new AuthenticationFailed({ problem: "unreadable" })
 
@@ -622,7 +626,7 @@ export const make = Effect.fnUntraced(function* (
               ? limiter.countError
               : Effect.void
         ),
-        Effect.provideContext(httpContext)
+        Effect.updateContext(addSettings)
       )
 
     const prepare = ({

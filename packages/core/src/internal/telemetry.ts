@@ -84,16 +84,11 @@ const tracedExit = (exit: Exit.Exit<unknown, unknown>): Exit.Exit<unknown, unkno
   return Cause.hasInterruptsOnly(exit.cause) ? Exit.interrupt() : Exit.fail(outcomeOf(exit))
 }
 
-type VerbContext = Context.Context<Tracer.ParentSpan>
-
 /** Adds the verb's span to whatever context the caller has; a caller's own parent span is replaced, not asked for. */
-const merge =
-  (context: VerbContext) =>
+const addTrace =
+  (trace: VerbTrace) =>
   <R>(caller: Context.Context<R>): Context.Context<R> =>
-    Context.merge(caller, context)
-
-const provide = <A, E, R>(effect: Effect.Effect<A, E, R>, context: VerbContext): Effect.Effect<A, E, R> =>
-  Effect.updateContext(effect, merge(context))
+    Context.add(Context.add(caller, Tracer.ParentSpan, trace.span), CurrentTrace, trace)
 
 export const make = (provider: string, account: string): Telemetry => {
   type Record = (duration: Duration.Duration, context: Context.Context<never>) => void
@@ -140,7 +135,7 @@ export const make = (provider: string, account: string): Telemetry => {
       Exit.isFailure(exit) || call.dropped === undefined
         ? conclude(exit, Exit.isFailure(exit))
         : Effect.flatMap(Effect.exit(Effect.interruptible(Effect.void)), (seen) => conclude(exit, Exit.isFailure(seen)))
-    return { call, context: Context.make(Tracer.ParentSpan, span).pipe(Context.add(CurrentTrace, trace)), end }
+    return { call, addToContext: addTrace(trace), end }
   }
 
   const begin = (verb: string, handle: string | undefined) =>
@@ -159,14 +154,14 @@ export const make = (provider: string, account: string): Telemetry => {
   return {
     observe: (verb, handle, run) =>
       Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(begin(verb, handle), ({ call, context, end }) =>
-          Effect.onExit(restore(provide(run(call), context)), end)
+        Effect.flatMap(begin(verb, handle), ({ addToContext, call, end }) =>
+          Effect.onExit(restore(Effect.updateContext(run(call), addToContext)), end)
         )
       ),
     observeStream: (verb, run) =>
       Stream.unwrap(
-        Effect.map(begin(verb, undefined), ({ context, end }) =>
-          Stream.onExit(Stream.updateContext(run(), merge(context)), end)
+        Effect.map(begin(verb, undefined), ({ addToContext, end }) =>
+          Stream.onExit(Stream.updateContext(run(), addToContext), end)
         )
       ),
     abandoned: (verb, { startedAt }) =>
