@@ -27,7 +27,20 @@ const expected: { readonly [K in Restriction]: string } = {
   rate: `write "unlimited", or { max, per } with whole numbers above 0, such as { max: 100, per: { hours: 1 } }`
 }
 
-const isRestriction = Schema.is(Restriction)
+const strictly = { onExcessProperty: "error" } as const
+
+/** Decodes the value of each restriction. */
+const decoders: { readonly [K in Restriction]: (value: unknown) => Result.Result<Restrictions[K], unknown> } = {
+  domains: Schema.decodeUnknownResult(Restrictions.domains, strictly),
+  ips: Schema.decodeUnknownResult(Restrictions.ips, strictly),
+  origins: Schema.decodeUnknownResult(Restrictions.origins, strictly),
+  scopes: Schema.decodeUnknownResult(Restrictions.scopes, strictly),
+  resources: Schema.decodeUnknownResult(Restrictions.resources, strictly),
+  quota: Schema.decodeUnknownResult(Restrictions.quota, strictly),
+  rate: Schema.decodeUnknownResult(Restrictions.rate, strictly)
+}
+
+const known: ReadonlySet<string> = new Set(["name", "options", ...restrictions])
 
 const under = (field: string, issues: ReadonlyArray<Issue>): ReadonlyArray<Issue> =>
   issues.map((issue) => ({ ...issue, path: [field, ...issue.path] }))
@@ -38,12 +51,11 @@ const checkRestriction = <K extends Restriction>(
   field: K,
   value: unknown
 ): Result.Result<Restrictions[K], ReadonlyArray<Issue>> => {
-  // Indexing a record of schemas by K loses the tie between K and the schema's type; both are keyed alike.
-  const schema = Restrictions[field] as unknown as Schema.Codec<Restrictions[K]>
+  // Indexing a record of rules by K loses the tie between K and the rule's type; both are keyed alike.
   const rule = driver.restrictions[field] as
     | ((value: Restrictions[K]) => Result.Result<Restrictions[K], ReadonlyArray<Issue>>)
     | undefined
-  const decoded = Schema.decodeUnknownResult(schema)(value, { onExcessProperty: "error" })
+  const decoded = decoders[field](value)
   if (Result.isFailure(decoded)) return Result.fail([{ path: [field], message: expected[field] }])
   return rule === undefined
     ? Result.succeed(decoded.success)
@@ -95,7 +107,7 @@ const checkFields = (driver: ApiKeyDriver, input: unknown): Checked<Fields> => {
     else checked[field] = result.success
   }
   for (const field of Object.keys(input)) {
-    if (field === "name" || field === "options" || isRestriction(field)) continue
+    if (known.has(field)) continue
     issues.push({
       path: [safePart(field)],
       message: "is not a field of a key: known are name, options and the restrictions"
