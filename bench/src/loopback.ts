@@ -15,6 +15,9 @@ const sizes = {
 const perCall = (turn: Turn) => turn.cpu / turn.times.length
 const p50 = (turn: Turn) => median(turn.times)
 
+/** Effect alone over the same transport. */
+const effectOf = (name: string): string => (name.includes("undici") ? "Effect over undici" : "Effect over fetch")
+
 const ofVerb = (verb: Verb, turns: ReadonlyMap<string, ReadonlyArray<Turn>>): ReadonlyArray<Row> =>
   names.map((name) => {
     const all = turns.get(name) ?? []
@@ -29,6 +32,7 @@ const ofVerb = (verb: Verb, turns: ReadonlyMap<string, ReadonlyArray<Turn>>): Re
       "p50 / raw fetch": round(ratio.middle),
       low: round(ratio.low),
       high: round(ratio.high),
+      "p50 / Effect alone": round(median(ratios(turns, name, effectOf(name), p50))),
       "CPU / raw fetch": round(median(ratios(turns, name, "raw fetch", perCall)))
     }
   })

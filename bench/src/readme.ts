@@ -17,7 +17,7 @@ const table = (rows: ReadonlyArray<Row>, figures: ReadonlyArray<string>): string
 
 const sections: ReadonlyArray<readonly [group: RegExp, figures: ReadonlyArray<string>]> = [
   [/^targets$/, ["measured", "at most", "unit", "reached"]],
-  [/^per call: /, ["p50 µs", "p99 µs", "CPU µs", "p50 / raw fetch", "low", "high"]],
+  [/^per call: /, ["p50 µs", "p99 µs", "CPU µs", "p50 / raw fetch", "low", "high", "p50 / Effect alone"]],
   [/ creates in flight$/, ["calls a second", "p99 µs", "CPU µs a call", "time / raw undici", "new connections"]],
   [/^HTTP stubbed: a call$/, ["µs", "kB allocated", "time / bare Effect", "low", "high"]],
   [/^HTTP stubbed: the parts/, ["µs", "kB allocated"]],

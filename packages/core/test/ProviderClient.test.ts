@@ -528,15 +528,18 @@ describe("faults", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("the time-out of a mint holds against a client that cannot be interrupted", () =>
-    Effect.gen(function* () {
-      const client = yield* make({
-        transformClient: () => HttpClient.make(() => Effect.uninterruptible(Effect.never))
-      })
-      const { problem } = yield* run(expectReason(calls.mint(client), "OutcomeUnknown"))
-      assert.strictEqual(problem, "timeout")
-    }).pipe(Effect.provide(makeVendor().layer))
-  )
+  for (const safety of safeties) {
+    it.effect(`the time-out holds against a client that cannot be interrupted (${safety})`, () =>
+      Effect.gen(function* () {
+        const client = yield* make({
+          transformClient: () => HttpClient.make(() => Effect.uninterruptible(Effect.never))
+        })
+        const tag = safety === "mint" ? "OutcomeUnknown" : "ProviderUnavailable"
+        const { problem } = yield* run(expectReason(calls[safety](client), tag))
+        assert.strictEqual(problem, "timeout")
+      }).pipe(Effect.provide(makeVendor().layer))
+    )
+  }
 
   it.effect("a body that never ends is a time-out too", () => {
     const drip = HttpServerResponse.stream(Stream.concat(Stream.succeed(new Uint8Array([123])), Stream.never))
