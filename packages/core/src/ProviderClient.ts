@@ -702,7 +702,7 @@ export const make = Effect.fnUntraced(function* (
       const { prepare, toError } = attempt(endpoint)
       return (request: Request<Body>) => {
         /** `lost` is the failure of an earlier attempt that may have been carried out. */
-        const attemptNumber = (attempt: number, lost: Failure | undefined): Effect.Effect<A, Failure> =>
+        const attemptNumber = (number: number, lost: Failure | undefined): Effect.Effect<A, Failure> =>
           Effect.catch(Effect.flatten(prepare(request)), (failure) => {
             const { reason } = failure
             if (endpoint.gone !== undefined && lost !== undefined && reason._tag === "KeyNotFound") {
@@ -711,8 +711,8 @@ export const make = Effect.fnUntraced(function* (
             const maybeDone = reason._tag === "ProviderUnavailable" && reason.sent ? failure : lost
             // A repeat that was not sent does not make it true that nothing was changed.
             const told = endpoint.safety !== "read" && wasNotSent(failure) ? (maybeDone ?? failure) : failure
-            return attempt <= retryTimes && worthRepeating(told)
-              ? Effect.andThen(waitFor(attempt, told), attemptNumber(attempt + 1, maybeDone))
+            return number <= retryTimes && worthRepeating(told)
+              ? Effect.andThen(waitFor(number, told), attemptNumber(number + 1, maybeDone))
               : Effect.fail(told)
           })
         return Effect.mapError(attemptNumber(1, undefined), toError)
