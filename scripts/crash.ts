@@ -2,7 +2,9 @@
  * `pnpm test:crash`: a hundred seeded SIGKILLs on each engine, and the figures into `docs/rotation.md`. Ends with the number of
  * things that went wrong, which is to be 0.
  */
+import { spawnSync } from "node:child_process"
 import { readFileSync, writeFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
 import { crash, type Figures } from "../packages/rotation/test/crash/crash.ts"
 import * as Postgres from "../packages/rotation/test/postgres.ts"
@@ -40,6 +42,7 @@ const from = text.indexOf(start)
 const to = text.indexOf(end)
 if (from !== -1 && to > from && engines.length === 2) {
   writeFileSync(document, `${text.slice(0, from + start.length)}\n\n${table}\n\n${text.slice(to)}`)
+  spawnSync("biome", ["format", "--write", fileURLToPath(document)], { stdio: "inherit" })
 }
 const violations = figures.flatMap((one) => one.violations)
 for (const violation of violations) print(violation)
