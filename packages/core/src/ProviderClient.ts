@@ -37,7 +37,7 @@ import {
   RateLimited,
   UnexpectedResponse
 } from "./ApiKeyError.ts"
-import { checkDuration, issuesOf } from "./internal/issues.ts"
+import { checkDuration, issuesOf, safePart } from "./internal/issues.ts"
 import * as Limiter from "./internal/limiter.ts"
 import { withDeadline } from "./internal/mintRegion.ts"
 import { traceExchange } from "./internal/telemetry.ts"
@@ -366,6 +366,27 @@ const fillPath = (template: string, params: Readonly<Record<string, string>>): R
   return Result.fail({ reason: new InvalidRequest({ source: "client", issues }) })
 }
 
+/** Where a body holds a number that JSON has no word for: it would be sent as `null`, which may mean "unlimited". */
+const notFinite = (body: unknown, path: Issue["path"] = []): ReadonlyArray<Issue> => {
+  if (Predicate.isNumber(body)) return Number.isFinite(body) ? [] : [{ path, message: "must be a finite number" }]
+  if (Array.isArray(body)) return body.flatMap((inner, index) => notFinite(inner, [...path, index]))
+  if (!Predicate.isObject(body)) return []
+  return Object.entries(body).flatMap(([key, inner]) => notFinite(inner, [...path, safePart(key)]))
+}
+
+/** Encodes the bodies of an endpoint, strictly; `undefined` where it has none. */
+const encoderOf = <Body>(
+  schema: Schema.Codec<Body, Schema.Json> | undefined
+): ((body: Body) => Result.Result<Schema.Json | undefined, ReadonlyArray<Issue>>) => {
+  if (schema === undefined) return () => Result.succeed(undefined)
+  const encode = Schema.encodeResult(schema, { onExcessProperty: "error" })
+  return (body) => {
+    const encoded = Result.mapError(encode(body), (error) => issuesOf(error, "not acceptable here"))
+    const issues = Result.isSuccess(encoded) ? notFinite(encoded.success) : []
+    return issues.length > 0 ? Result.fail(issues) : encoded
+  }
+}
+
 /** A reply that says it is this short is read in one go: HTTP ends it there. In bytes. */
 const shortReply = 64 * 1024
 
@@ -490,7 +511,7 @@ export const make = Effect.fnUntraced(function* (
   const redactedNames = [authorizationName, "authorization", /key|token|secret/i]
   const requestInit: RequestInit = { redirect: "manual", cache: "no-store", credentials: "omit" }
   // Set on every request rather than on the layer: a caller's own settings must not turn any of it off. Added one by one: to
-  // merge would copy all services of the program.
+  // merge would copy all services of the program at every request.
   const addSettings = (caller: Context.Context<never>) =>
     caller.pipe(
       // No span of Effect's own, and so no `traceparent` either.
@@ -522,8 +543,7 @@ export const make = Effect.fnUntraced(function* (
 
   const attempt = <Body, A>(endpoint: Endpoint<Body, A>) => {
     const { method, safety } = endpoint
-    const encode =
-      endpoint.body === undefined ? undefined : Schema.encodeResult(endpoint.body, { onExcessProperty: "error" })
+    const encode = encoderOf(endpoint.body)
     const decode = Schema.decodeUnknownResult(endpoint.reply)
     const base = HttpClientRequest.make(method)(baseUrl.success, { acceptJson: true })
     const requestTo = (path: string) => HttpClientRequest.appendUrl(base, path)
@@ -614,10 +634,9 @@ export const make = Effect.fnUntraced(function* (
           },
           onFailure: transportFailure(safety)
         })
-        return Effect.flatMap(withDeadline(exchanged, timeout), (end) =>
-          Effect.andThen(traceExchange(exchange(status)), end === "deadline" ? late() : end)
-        )
+        return Effect.onExit(withDeadline(exchanged, timeout), () => traceExchange(exchange(status)))
       }).pipe(
+        Effect.flatMap((end) => (end === "deadline" ? late() : end)),
         // Outside the time-out: a store that hangs must not change what the reply means.
         Effect.tapError(({ reason, status = 0 }) =>
           reason._tag === "RateLimited"
@@ -637,11 +656,11 @@ export const make = Effect.fnUntraced(function* (
       Effect.suspend(() => {
         // A request has a body of the endpoint's type exactly where the endpoint has one: see `Request`.
         const body = given as Body
-        const encoded = encode?.(body)
-        if (encoded !== undefined && Result.isFailure(encoded)) {
-          const issues = issuesOf(encoded.failure, "not acceptable here")
-          return fail(new InvalidRequest({ source: "client", issues }))
+        const encoded = encode(body)
+        if (Result.isFailure(encoded)) {
+          return fail(new InvalidRequest({ source: "client", issues: encoded.failure }))
         }
+        const json = encoded.success
         const unsigned = fixed ?? Result.map(fillPath(endpoint.path, params ?? {}), requestTo)
         if (Result.isFailure(unsigned)) return Effect.fail(unsigned.failure)
         return Effect.matchEffect(limiter.admit(endpoint.budget, readCredential(own ?? options.apiKey)), {
@@ -653,11 +672,7 @@ export const make = Effect.fnUntraced(function* (
             const [name, value] = options.authorization(credential)
             const request = HttpClientRequest.setHeader(unsigned.success, name, value)
             return Effect.succeed(
-              send(
-                encoded === undefined ? request : HttpClientRequest.bodyJsonUnsafe(request, encoded.success),
-                body,
-                credential
-              )
+              send(json === undefined ? request : HttpClientRequest.bodyJsonUnsafe(request, json), body, credential)
             )
           }
         })

@@ -541,6 +541,21 @@ describe("faults", () => {
     )
   }
 
+  for (const safety of ["read", "mint"] as const) {
+    it.effect(`a reply is one as soon as it is there, whatever the client has forked (${safety})`, () =>
+      Effect.gen(function* () {
+        const client = yield* make({
+          transformClient: HttpClient.tap(() =>
+            Effect.forkChild(Effect.uninterruptible(Effect.sleep("1 hour")), { startImmediately: true })
+          )
+        })
+        const fiber = yield* Effect.forkChild(calls[safety](client))
+        yield* TestClock.adjust("1 second")
+        assert.isTrue(fiber.pollUnsafe()?._tag === "Success")
+      }).pipe(Effect.provide(makeVendor().layer))
+    )
+  }
+
   it.effect("a body that never ends is a time-out too", () => {
     const drip = HttpServerResponse.stream(Stream.concat(Stream.succeed(new Uint8Array([123])), Stream.never))
     return Effect.gen(function* () {
@@ -1484,6 +1499,32 @@ describe("requests", () => {
       )
     }
   )
+})
+
+describe("bodies", () => {
+  const Body = Schema.Struct({ name: Schema.String, quota: Schema.Number, rates: Schema.Array(Schema.Number) })
+  const endpoint = { method: "PUT", path: "/keys", safety: "idempotent", body: Body, reply: Schema.Unknown } as const
+  const good = { name: "acme", quota: 1, rates: [1, 2] }
+
+  for (const [what, body, path] of [
+    ["a number without end", { ...good, quota: Number.POSITIVE_INFINITY }, ["quota"]],
+    ["no number", { ...good, quota: Number.NaN }, ["quota"]],
+    ["one in a list", { ...good, rates: [1, Number.NEGATIVE_INFINITY] }, ["rates", 1]],
+    ["a field that is not the endpoint's", Object.assign({ other: true }, good), ["other"]]
+  ] as const) {
+    it.effect(`${what} is refused by its place, and nothing is sent`, () => {
+      const { layer, vendor } = makeVendor()
+      return Effect.gen(function* () {
+        const client = yield* make()
+        const { issues } = yield* expectReason(client.call(endpoint)({ body }), "InvalidRequest")
+        assert.deepStrictEqual(
+          issues.map((issue) => issue.path),
+          [path]
+        )
+        assert.strictEqual(vendor.received.length, 0)
+      }).pipe(Effect.provide(layer))
+    })
+  }
 })
 
 describe("tracing", () => {

@@ -3,6 +3,7 @@ import type { IssuedKey, KeyPatch, KeySpec } from "@effect-api-keys/core"
 import { ApiKeyService, KeyRef } from "@effect-api-keys/core"
 import type { ApiKeyDriver, Minted } from "@effect-api-keys/core/ApiKeyDriver"
 import { MemoryProvider } from "@effect-api-keys/core/testing"
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -221,6 +222,56 @@ describe("nothing after a mint takes the key away in silence", () => {
       assert.notInclude(incomplete.error.message, "api_test_defect")
     }).pipe(Effect.provide(layer))
   })
+
+  it.effect("a delivery from JavaScript that gives no effect fails at once, and the key is shut off", () =>
+    Effect.gen(function* () {
+      const { keys, vendor } = yield* memory
+      // What a plain function gives that was forgotten to be an effect.
+      const deliver = () => undefined as unknown as Effect.Effect<void>
+      const exit = yield* Effect.exit(keys.create(spec, { deliver }))
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+      assert.deepStrictEqual(
+        (yield* vendor.keys).filter(({ status }) => status === "active"),
+        []
+      )
+    }).pipe(Effect.provide(MemoryProvider.layer()))
+  )
+
+  it.effect("a driver from JavaScript that gives no effect fails at once", () => {
+    const send = undefined as unknown as Effect.Effect<Minted>
+    return Effect.gen(function* () {
+      const exit = yield* Effect.exit((yield* ApiKeyService).create({ name: "acme" }))
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+    }).pipe(Effect.provide(fake({ mint: () => Effect.succeed({ send }) }).layer))
+  })
+
+  const forking = Effect.forkChild(Effect.uninterruptible(Effect.sleep("1 hour")), { startImmediately: true })
+
+  it.effect("a delivery that forks something slow has delivered when it ends", () =>
+    Effect.gen(function* () {
+      const { keys, vendor } = yield* memory
+      const stored: Array<string> = []
+      const deliver = ({ secret }: IssuedKey) =>
+        Effect.map(forking, () => {
+          stored.push(Redacted.value(secret))
+        })
+      const created = yield* keys.create(spec, { deliver })
+      yield* TestClock.adjust("1 minute")
+      const rotated = yield* keys.rotate(created.ref, { deliver })
+      assert.deepStrictEqual(stored, [Redacted.value(created.secret), Redacted.value(rotated.issued.secret)])
+      assert.isTrue(yield* vendor.isLive(Redacted.value(rotated.issued.secret)))
+    }).pipe(Effect.provide(MemoryProvider.layer()))
+  )
+
+  it.effect("a vendor's client that forks something slow has minted when it ends", () =>
+    Effect.gen(function* () {
+      const { keys, vendor } = yield* memory
+      yield* vendor.next("mint", { before: Effect.asVoid(forking) })
+      const { secret } = yield* keys.create(spec)
+      yield* TestClock.adjust("2 hours")
+      assert.isTrue(yield* vendor.isLive(Redacted.value(secret)))
+    }).pipe(Effect.provide(MemoryProvider.layer()))
+  )
 
   it.effect("a logger that throws does not keep an abandoned key alive", () => {
     const proceed = Deferred.makeUnsafe<void>()

@@ -329,6 +329,50 @@ describe("withDeadline", () => {
     })
   )
 
+  it.effect("an effect that has ended is not held up by what it forked", () =>
+    Effect.gen(function* () {
+      const forking = Effect.as(
+        Effect.forkChild(Effect.uninterruptible(Effect.sleep("1 hour")), { startImmediately: true }),
+        "ended"
+      )
+      const fiber = yield* Effect.forkChild(within(Effect.andThen(Effect.sleep("1 second"), forking)))
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(fiber.pollUnsafe(), Exit.succeed(Exit.succeed("ended")))
+      assert.deepStrictEqual(yield* within(forking), Exit.succeed("ended"))
+    })
+  )
+
+  it.effect("past the deadline the effect does nothing more, whatever is done next", () =>
+    Effect.gen(function* () {
+      const seen: Array<string> = []
+      const say = (word: string) =>
+        Effect.sync(() => {
+          seen.push(word)
+        })
+      const gate = yield* Deferred.make<void>()
+      const delivery = Effect.andThen(Deferred.await(gate), say("stored")).pipe(
+        Effect.onInterrupt(() => say("interrupted"))
+      )
+      const after = Effect.andThen(say("given up"), Deferred.succeed(gate, undefined))
+      const fiber = yield* Effect.forkChild(Effect.andThen(within(delivery), after))
+      yield* TestClock.adjust("10 seconds")
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(seen, ["interrupted", "given up"])
+    })
+  )
+
+  it.effect("an interruption does not wait past the deadline for one that cannot be interrupted", () =>
+    Effect.gen(function* () {
+      const fiber = yield* Effect.forkChild(within(Effect.uninterruptible(Effect.never)))
+      yield* TestClock.adjust("1 second")
+      const leaving = yield* Effect.forkChild(Fiber.interrupt(fiber))
+      yield* TestClock.adjust("8999 millis")
+      assert.isUndefined(leaving.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
+      yield* Fiber.join(leaving)
+    })
+  )
+
   it.effect("holds for one that will not let go when it is interrupted", () =>
     Effect.gen(function* () {
       const stubborn = Effect.onInterrupt(Effect.never, () => Effect.never)
@@ -366,6 +410,23 @@ describe("callers who leave a mint", () => {
       yield* Fiber.interrupt(caller)
       yield* TestClock.adjust("10 seconds")
       assert.deepStrictEqual(yield* live, [Redacted.value(secret)], "the old key alone")
+    }).pipe(Effect.provide(MemoryProvider.layer()))
+  )
+
+  it.effect("a caller that cannot be interrupted is no such caller: it has its key, and the key works", () =>
+    Effect.gen(function* () {
+      const { keys, vendor } = yield* memory
+      const held: Array<string> = []
+      yield* vendor.next("mint", { after: Effect.sleep("5 seconds") })
+      const acquire = Effect.map(keys.create({ name: "acme" }), ({ secret }) => {
+        held.push(Redacted.value(secret))
+      })
+      const caller = yield* Effect.forkChild(Effect.uninterruptible(acquire))
+      yield* TestClock.adjust("1 second")
+      yield* Effect.forkChild(Fiber.interrupt(caller))
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(held.length, 1)
+      assert.deepStrictEqual(yield* live, held)
     }).pipe(Effect.provide(MemoryProvider.layer()))
   )
 

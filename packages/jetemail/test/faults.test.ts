@@ -321,16 +321,35 @@ describe("what a span shows of the exchanges with the vendor", () => {
     ["rotate", ["truncatedBody"], rotated(200)],
     ["rotate", [{ status: 429 }], rotated(429)]
   ]
+  /** A tracer, and what its one span shows: each exchange, and the last of them as its attributes. */
+  const recording = () => {
+    const spans: Array<Tracer.NativeSpan> = []
+    const tracer = Tracer.make({
+      span: (options) => {
+        const span = new Tracer.NativeSpan(options)
+        spans.push(span)
+        return span
+      }
+    })
+    const shows = (expected: ReadonlyArray<object>) => {
+      const [span, ...others] = spans
+      assert(span !== undefined && others.length === 0)
+      assert.deepStrictEqual(
+        span.events.map(([name, , attributes]) => ({ name, attributes })),
+        expected.map((attributes) => ({ name: "http", attributes }))
+      )
+      const last = Array.from(span.attributes).filter(([key]) => !key.startsWith("api_key."))
+      assert.deepStrictEqual(Object.fromEntries(last), expected.at(-1))
+    }
+    return { shows, tracer }
+  }
+  const provided = Effect.provide(
+    adapter.pipe(Layer.provideMerge(HttpFaults.layer), Layer.provideMerge(JetEmailSandbox.layerClient()))
+  )
+
   for (const [verb, struck, expected] of rows) {
     it.effect(`${verb}, ${struck.length === 0 ? "all well" : JSON.stringify(struck)}`, () => {
-      const spans: Array<Tracer.NativeSpan> = []
-      const tracer = Tracer.make({
-        span: (options) => {
-          const span = new Tracer.NativeSpan(options)
-          spans.push(span)
-          return span
-        }
-      })
+      const { shows, tracer } = recording()
       return Effect.gen(function* () {
         const keys = yield* ApiKeyService
         const faults = yield* HttpFaults.HttpFaults
@@ -338,19 +357,22 @@ describe("what a span shows of the exchanges with the vendor", () => {
         for (const fault of struck) yield* faults.inject(fault)
         const called = verbs[verb].call({ keys, ref, deliver: () => Effect.void })
         yield* finish(yield* Effect.forkChild(Effect.withTracer(called, tracer)))
-        const [span, ...others] = spans
-        assert(span !== undefined && others.length === 0)
-        assert.deepStrictEqual(
-          span.events.map(([name, , attributes]) => ({ name, attributes })),
-          expected.map((attributes) => ({ name: "http", attributes }))
-        )
-        const last = Array.from(span.attributes).filter(([key]) => !key.startsWith("api_key."))
-        assert.deepStrictEqual(Object.fromEntries(last), expected.at(-1))
-      }).pipe(
-        Effect.provide(
-          adapter.pipe(Layer.provideMerge(HttpFaults.layer), Layer.provideMerge(JetEmailSandbox.layerClient()))
-        )
-      )
+        shows(expected)
+      }).pipe(provided)
     })
   }
+
+  it.effect("one that its caller has left", () => {
+    const { shows, tracer } = recording()
+    return Effect.gen(function* () {
+      const keys = yield* ApiKeyService
+      const faults = yield* HttpFaults.HttpFaults
+      const { ref } = yield* keys.create(spec)
+      yield* faults.inject("hang")
+      const caller = yield* Effect.forkChild(Effect.withTracer(keys.patch(ref, { quota: 7 }), tracer))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interrupt(caller)
+      shows(patched(undefined))
+    }).pipe(provided)
+  })
 })

@@ -50,13 +50,15 @@ export const make: Effect.Effect<MintRegion, never, Scope.Scope> = Effect.gen(fu
         const leave = (exit: Exit.Exit<A, E>) => {
           start(abandoned(exit), context)
         }
-        start(work, context).addObserver((exit) => {
-          if (call.abandoned) return leave(exit)
+        const settle = (exit: Exit.Exit<A, E>) => {
+          if (ended !== undefined) return
           ended = exit
+          if (call.abandoned) return leave(exit)
           // An interruption may still come between here and the caller.
           if (Exit.isSuccess(exit)) call.dropped = Effect.sync(() => leave(exit))
           resume(exit)
-        })
+        }
+        start(settling(work, settle), context).addObserver(settle)
         return Effect.sync(() => {
           call.abandoned = true
           // It ended between the interruption and this: nobody took the value.
@@ -68,9 +70,15 @@ export const make: Effect.Effect<MintRegion, never, Scope.Scope> = Effect.gen(fu
   return { run }
 })
 
+/** Settles as soon as the effect has ended: its fiber ends later, when the fibers that the effect has forked have ended too. */
+const settling = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  settle: (exit: Exit.Exit<A, E>) => void
+): Effect.Effect<A, E, R> => Effect.onExit(effect, (exit) => Effect.sync(() => settle(exit)))
+
 /**
  * Runs an effect with a deadline that holds even where the effect cannot be interrupted: past it, nobody waits. An interruption
- * goes on to the effect.
+ * goes on to the effect, and waits for it until the deadline.
  */
 export const withDeadline = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
@@ -79,19 +87,29 @@ export const withDeadline = <A, E, R>(
   Effect.contextWith((context: Context.Context<R>) =>
     Effect.callback((resume) => {
       const start = Effect.runForkWith(context)
-      const running = start(effect)
-      const ended = running.pollUnsafe()
-      if (ended !== undefined) return resume(Effect.succeed(ended))
-      const timer = start(Effect.sleep(deadline))
-      running.addObserver((exit) => {
-        timer.interruptUnsafe()
+      let settled = false
+      let timer: Fiber.Fiber<void> | undefined
+      const settle = (exit: Exit.Exit<A, E>) => {
+        if (settled) return
+        settled = true
+        timer?.interruptUnsafe()
         resume(Effect.succeed(exit))
-      })
+      }
+      const running = start(settling(effect, settle))
+      running.addObserver(settle)
+      if (settled) return
+      timer = start(Effect.sleep(deadline))
       timer.addObserver((exit) => {
         if (Exit.isFailure(exit)) return
-        resume(Effect.succeed("deadline"))
+        settled = true
+        // First the effect, and then who waits for it: what was given up must not go on meanwhile.
         running.interruptUnsafe()
+        resume(Effect.succeed("deadline"))
       })
-      return Fiber.interrupt(running)
+      const either = Fiber.await(timer)
+      return Effect.suspend(() => {
+        running.interruptUnsafe()
+        return Effect.asVoid(either)
+      })
     })
   )

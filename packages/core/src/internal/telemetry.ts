@@ -4,6 +4,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { identity } from "effect/Function"
 import * as Metric from "effect/Metric"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
@@ -21,7 +22,7 @@ const CurrentTrace = Context.Reference<VerbTrace | undefined>("@effect-api-keys/
   defaultValue: () => undefined
 })
 
-/** Writes an HTTP exchange that has ended on the verb's span: method, path template and status, nothing else. */
+/** Writes an HTTP exchange that is over on the verb's span: method, path template and status, nothing else. */
 export const traceExchange = (exchange: HttpExchange): Effect.Effect<void> =>
   Effect.withFiber((fiber) => {
     const trace = fiber.getRef(CurrentTrace)
@@ -84,6 +85,9 @@ const tracedExit = (exit: Exit.Exit<unknown, unknown>): Exit.Exit<unknown, unkno
   return Cause.hasInterruptsOnly(exit.cause) ? Exit.interrupt() : Exit.fail(outcomeOf(exit))
 }
 
+/** Lets interruptions in as the caller does. */
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
 /** Adds the verb's span to whatever context the caller has; a caller's own parent span is replaced, not asked for. */
 const addTrace =
   (trace: VerbTrace) =>
@@ -110,7 +114,7 @@ export const make = (provider: string, account: string): Telemetry => {
   }
 
   /** A verb that has begun. */
-  const begun = (verb: string, span: Tracer.Span, startedAt: number) => {
+  const begun = (verb: string, span: Tracer.Span, startedAt: number, restore: Restore) => {
     const call: Call = { startedAt, abandoned: false }
     const trace: VerbTrace = { span }
     const conclude = (exit: Exit.Exit<unknown, unknown>, left: boolean) =>
@@ -130,15 +134,15 @@ export const make = (provider: string, account: string): Telemetry => {
         return Effect.void
       })
     // An interruption that is waiting takes a new key away as soon as it is let in: it is let in here, where it can be
-    // seen, and as little as can be follows.
+    // seen, and as little as can be follows. Where the caller lets none in, the caller will have the key.
     const end = (exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
       Exit.isFailure(exit) || call.dropped === undefined
         ? conclude(exit, Exit.isFailure(exit))
-        : Effect.flatMap(Effect.exit(Effect.interruptible(Effect.void)), (seen) => conclude(exit, Exit.isFailure(seen)))
+        : Effect.flatMap(Effect.exit(restore(Effect.void)), (seen) => conclude(exit, Exit.isFailure(seen)))
     return { call, addToContext: addTrace(trace), end }
   }
 
-  const begin = (verb: string, handle: string | undefined) =>
+  const begin = (verb: string, handle: string | undefined, restore: Restore) =>
     Effect.withFiber((fiber) => {
       const startedAt = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
       const attributes = {
@@ -147,20 +151,20 @@ export const make = (provider: string, account: string): Telemetry => {
         ...(handle === undefined ? {} : { "api_key.handle": handle })
       }
       return Effect.map(Effect.makeSpan(`ApiKeyService.${verb}`, { attributes }), (span) =>
-        begun(verb, span, startedAt)
+        begun(verb, span, startedAt, restore)
       )
     })
 
   return {
     observe: (verb, handle, run) =>
       Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(begin(verb, handle), ({ addToContext, call, end }) =>
+        Effect.flatMap(begin(verb, handle, restore), ({ addToContext, call, end }) =>
           Effect.onExit(restore(Effect.updateContext(run(call), addToContext)), end)
         )
       ),
     observeStream: (verb, run) =>
       Stream.unwrap(
-        Effect.map(begin(verb, undefined), ({ addToContext, end }) =>
+        Effect.map(begin(verb, undefined, identity), ({ addToContext, end }) =>
           Stream.onExit(Stream.updateContext(run(), addToContext), end)
         )
       ),
