@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { IssuedKey, KeyPatch, KeySpec } from "@effect-api-keys/core"
-import { ApiKeyService, KeyRef } from "@effect-api-keys/core"
+import { ApiKeyError, ApiKeyService, KeyRef, OutcomeUnknown } from "@effect-api-keys/core"
 import type { ApiKeyDriver, Minted } from "@effect-api-keys/core/ApiKeyDriver"
 import { MemoryProvider } from "@effect-api-keys/core/testing"
 import * as Cause from "effect/Cause"
@@ -9,14 +9,16 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Scheduler from "effect/Scheduler"
+import * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
 import * as Limiter from "../src/internal/limiter.ts"
-import { expectError } from "./support.ts"
+import { expectError, recordingLogger } from "./support.ts"
 
 const spec: KeySpec = { name: "acme", domains: ["acme.example"], quota: 1000 }
 
@@ -293,6 +295,130 @@ describe("nothing after a mint takes the key away in silence", () => {
       assert.deepStrictEqual(removed, ["api_test_address"])
     }).pipe(Effect.provide([layer, throwing]))
   })
+
+  it.effect("a driver from JavaScript that gives no effect after the mint: the key is shut off", () => {
+    const activate = () => undefined as unknown as Effect.Effect<void>
+    const { layer, minted, removed } = fake({
+      mint: () => Effect.sync(() => ({ send: Effect.succeed(minted), activate }))
+    })
+    return Effect.gen(function* () {
+      const { reason } = yield* expectError((yield* ApiKeyService).create({ name: "acme" }), "PartiallyApplied")
+      assert.deepStrictEqual(reason._tag === "PartiallyApplied" && reason.missing, ["activate"])
+      assert.deepStrictEqual(removed, ["api_test_address"])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("a delivery that interrupts itself is a delivery that failed, and its caller has not left", () => {
+    const { layer, removed } = fake()
+    const { layer: logger, logged } = recordingLogger()
+    return Effect.gen(function* () {
+      const keys = yield* ApiKeyService
+      const deliver = () => Effect.andThen(Effect.sleep("1 second"), Effect.interrupt)
+      const call = yield* Effect.forkChild(keys.create({ name: "acme" }, { deliver }))
+      yield* TestClock.adjust("1 second")
+      const exit = yield* Fiber.await(call)
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
+      assert.deepStrictEqual(removed, ["api_test_address"])
+      assert.deepStrictEqual(logged, [])
+    }).pipe(Effect.provide([layer, logger]))
+  })
+
+  it.effect("a layer that is closed from inside a mint waits for it all the same", () => {
+    const { layer } = fake()
+    return Effect.gen(function* () {
+      const seen: Array<string> = []
+      const scope = yield* Scope.make()
+      const keys = yield* Effect.provideContext(ApiKeyService, yield* Layer.buildWithScope(layer, scope))
+      const closing = Effect.andThen(
+        Scope.close(scope, Exit.void),
+        Effect.sync(() => {
+          seen.push("closed")
+        })
+      )
+      const deliver = () =>
+        Effect.gen(function* () {
+          yield* Effect.forkDetach(closing, { startImmediately: true })
+          yield* Effect.sleep("1 second")
+          seen.push("delivered")
+        })
+      yield* Effect.forkChild(keys.create({ name: "acme" }, { deliver }))
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(seen, ["delivered", "closed"])
+    })
+  })
+
+  /** Interrupts a call at its nth turn, on a scheduler that yields every few steps. */
+  const atTurn = Effect.fnUntraced(function* <A, E>(turn: number, every: number, call: Effect.Effect<A, E>) {
+    const caller = yield* Effect.forkChild(Effect.provideService(call, Scheduler.MaxOpsBeforeYield, every))
+    for (let n = 0; n < turn; n++) yield* Effect.yieldNow
+    return yield* Effect.forkChild(Fiber.interrupt(caller), { startImmediately: true })
+  })
+
+  for (const every of [3, 5, 8]) {
+    it.effect(
+      `interrupted at any turn, a mint whose end is not known is told or logged (a turn every ${every} steps)`,
+      () => {
+        const { layer: logger, logged } = recordingLogger()
+        let sent = 0
+        let told = 0
+        const reason = new OutcomeUnknown({ problem: "transport", issues: [] })
+        const send = Effect.suspend(() => {
+          sent++
+          return Effect.andThen(
+            Effect.yieldNow,
+            Effect.fail(new ApiKeyError({ provider: "acme", operation: "POST /keys", reason }))
+          )
+        })
+        const { layer } = fake({ mint: () => Effect.succeed({ send }) })
+        return Effect.gen(function* () {
+          const keys = yield* ApiKeyService
+          const create = Effect.catch(keys.create({ name: "acme" }), () =>
+            Effect.sync(() => {
+              told++
+            })
+          )
+          for (let turn = 0; turn < 100; turn++) {
+            yield* atTurn(turn, every, create)
+            for (let n = 0; n < 100; n++) yield* Effect.yieldNow
+          }
+          assert.isAbove(told, 0)
+          assert.isAbove(logged.length, 0)
+          // All but the last hop, on which a failure takes a turn more than a value, and none twice.
+          assert.isAtMost(sent - told - logged.length, 4)
+          assert.isAtMost(told + logged.length, sent)
+        }).pipe(Effect.provide([layer, logger]))
+      }
+    )
+
+    it.effect(
+      `interrupted at any turn and the layer closed at once, nothing is sent afterwards (a turn every ${every} steps)`,
+      () => {
+        let closed = false
+        let late = 0
+        let removed = 0
+        const send = Effect.as(Effect.yieldNow, { address: "api_test_address", secret: "api_test_secret" })
+        const remove = () =>
+          Effect.sync(() => {
+            removed++
+            if (closed) late++
+          })
+        const { layer } = fake({ mint: () => Effect.succeed({ send }), remove })
+        return Effect.gen(function* () {
+          for (let turn = 0; turn < 100; turn++) {
+            closed = false
+            const scope = yield* Scope.make()
+            const keys = yield* Effect.provideContext(ApiKeyService, yield* Layer.buildWithScope(layer, scope))
+            yield* atTurn(turn, every, keys.create({ name: "acme" }))
+            yield* Scope.close(scope, Exit.void)
+            closed = true
+            for (let n = 0; n < 100; n++) yield* Effect.yieldNow
+          }
+          assert.isAbove(removed, 0)
+          assert.strictEqual(late, 0)
+        })
+      }
+    )
+  }
 
   /**
    * Interrupts a call at its nth turn, for every n, on a scheduler that yields every few steps: no interleaving is left

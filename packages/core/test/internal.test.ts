@@ -46,7 +46,7 @@ const makeRegion = Effect.gen(function* () {
   const seen = { ran: 0, abandoned: [] as Array<Exit.Exit<string, string>> }
   const mint = <R>(work: Effect.Effect<string, string, R>, compensation: Effect.Effect<void> = Effect.void) => {
     const call: Call = { startedAt: 0, abandoned: false }
-    return region.run({
+    const running = region.run({
       call,
       closed: () => "closed",
       work: Effect.onExit(work, () =>
@@ -62,6 +62,8 @@ const makeRegion = Effect.gen(function* () {
           })
         )
     })
+    // As the verb's span does.
+    return Effect.onExit(running, () => Effect.sync(() => call.over?.()))
   }
   return { scope, seen, mint, close: Scope.close(scope, Exit.void) }
 })

@@ -362,6 +362,31 @@ describe("what a span shows of the exchanges with the vendor", () => {
     })
   }
 
+  for (const broken of ["event", "attribute", "end"] as const) {
+    it.effect(`a tracer whose ${broken} throws takes no key away`, () => {
+      const tracer = Tracer.make({
+        span: (options) => {
+          const span = new Tracer.NativeSpan(options)
+          const attribute = span.attribute.bind(span)
+          const fail = () => {
+            throw new Error("the exporter is broken")
+          }
+          // Before the mint is sent it may do as it likes.
+          const attributed = (key: string, value: unknown) => (key.startsWith("http") ? fail() : attribute(key, value))
+          return Object.assign(span, { [broken]: broken === "attribute" ? attributed : fail })
+        }
+      })
+      return Effect.gen(function* () {
+        const keys = yield* ApiKeyService
+        const sandbox = yield* JetEmailSandbox.JetEmailSandbox
+        const { ref, secret } = yield* Effect.withTracer(keys.create(spec), tracer)
+        assert.isTrue(yield* sandbox.isLive(Redacted.value(secret)))
+        const { issued } = yield* Effect.withTracer(keys.rotate(ref), tracer)
+        assert.isTrue(yield* sandbox.isLive(Redacted.value(issued.secret)))
+      }).pipe(provided)
+    })
+  }
+
   it.effect("one that its caller has left", () => {
     const { shows, tracer } = recording()
     return Effect.gen(function* () {

@@ -41,6 +41,16 @@ export interface DriverCalls {
   readonly discard: (address: string) => Effect.Effect<boolean>
 }
 
+/**
+ * An effect that a driver gives, when it is run. From JavaScript it may be none, which would end the whole fiber past all that
+ * is to be done about a new key: it is a defect like any other.
+ */
+export const fromDriver = <A, E, R>(make: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => {
+    const effect = make()
+    return Effect.isEffect(effect) ? effect : Effect.die(new TypeError("the adapter gave no effect"))
+  })
+
 export const make = (driver: ApiKeyDriver): DriverCalls => {
   const { account, provider } = driver
 
@@ -106,8 +116,8 @@ export const make = (driver: ApiKeyDriver): DriverCalls => {
       // Removing frees its place in the plan; where that cannot be had, disabling does.
       const { remove: removeOf, setStatus } = driver
       const disable =
-        setStatus === undefined ? undefined : Effect.suspend(() => Effect.asVoid(setStatus(address, "disabled")))
-      const remove = removeOf === undefined ? undefined : Effect.suspend(() => removeOf(address))
+        setStatus === undefined ? undefined : Effect.asVoid(fromDriver(() => setStatus(address, "disabled")))
+      const remove = removeOf === undefined ? undefined : fromDriver(() => removeOf(address))
       const means =
         remove === undefined || disable === undefined
           ? (remove ?? disable)

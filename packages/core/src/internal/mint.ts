@@ -20,7 +20,7 @@ import type { Deliver, Intended, Overlap, Verb } from "../ApiKeyService.ts"
 import { type MintIntent, markerOf, unmarkedName } from "../Recovery.ts"
 import { Restriction, type Restrictions } from "../Restrictions.ts"
 import { isUnrestricted } from "./compare.ts"
-import type { DriverCalls } from "./driverCalls.ts"
+import { type DriverCalls, fromDriver } from "./driverCalls.ts"
 import { compareEcho, type Echo } from "./echo.ts"
 import { checkDuration } from "./issues.ts"
 import { Urgent } from "./limiter.ts"
@@ -281,7 +281,7 @@ export const make = (
     if (real === "") return { key: called(marked), changed: [] }
     const address = Redacted.value(key.ref.value)
     const end = yield* withDeadline(
-      Effect.suspend(() => patch(address, { name: real, restrictions: {} })),
+      fromDriver(() => patch(address, { name: real, restrictions: {} })),
       renameTimeout
     )
     const shown = end !== "deadline" && Exit.isSuccess(end) ? (end.value?.name ?? real) : marked
@@ -384,7 +384,7 @@ export const make = (
           const error = yield* concluded(
             "create",
             key.handle,
-            Effect.suspend(() => activate(minted.address))
+            fromDriver(() => activate(minted.address))
           )
           if (error !== undefined) return yield* Effect.failCause(yield* notActivated(key, error))
         }
@@ -465,7 +465,7 @@ export const make = (
           const error = yield* concluded(
             "rotate",
             issued.handle,
-            Effect.suspend(() => activate(successor))
+            fromDriver(() => activate(successor))
           )
           if (error !== undefined) return { issued, previous: "live", incomplete: { step: "activate", error } }
         }
@@ -473,7 +473,7 @@ export const make = (
         const error = yield* concluded(
           "rotate",
           handle,
-          Effect.suspend(() => rotation.retire(address)).pipe(
+          fromDriver(() => rotation.retire(address)).pipe(
             // "Not found" is believed of the old key only where, by the same credential, the new one is found.
             Effect.catchIf(ApiKeyError.is("KeyNotFound"), (notFound) =>
               Effect.matchEffect(calls.read(successor, "rotate"), {
@@ -577,6 +577,7 @@ const objectOf = (options: unknown): object => (Predicate.isObject(options) ? op
 
 /** One word for a failure that no caller sees: our reason, or that the delivery failed; a caller's error may hold anything. */
 const reasonOf = (cause: Cause.Cause<unknown>): string => {
-  const error = cause.reasons.find(Cause.isFailReason)?.error
-  return error instanceof ApiKeyError ? error.reason._tag : "its delivery failed"
+  const failed = cause.reasons.find(Cause.isFailReason)
+  if (failed === undefined) return Cause.hasDies(cause) ? "a defect" : "an interruption from inside"
+  return failed.error instanceof ApiKeyError ? failed.error.reason._tag : "its delivery failed"
 }

@@ -23,48 +23,62 @@ export interface MintRegion {
 }
 
 export const make: Effect.Effect<MintRegion, never, Scope.Scope> = Effect.gen(function* () {
-  const running = new Set<Fiber.Fiber<unknown, unknown>>()
+  /** How many mints, compensations and callers that have not taken their mint's end there are. */
+  let places = 0
   let closed = false
+  let emptied = () => {}
+
+  /** Takes a place, without which the layer may close; what it gives lets it go. */
+  const enter = (): (() => void) => {
+    places++
+    return () => {
+      places--
+      if (places === 0) emptied()
+    }
+  }
 
   yield* Effect.addFinalizer(() =>
-    Effect.gen(function* () {
+    Effect.callback<void>((resume) => {
       closed = true
-      // An abandoned mint may start its compensation while we wait for it.
-      while (running.size > 0) yield* Fiber.awaitAll(running)
+      emptied = () => resume(Effect.void)
+      if (places === 0) emptied()
     })
   )
 
   /** Starts what nobody may interrupt: no parent and no scope holds the fiber, only the finalizer above waits for it. */
   const start = <A, E, R>(effect: Effect.Effect<A, E, R>, context: Context.Context<R>): Fiber.Fiber<A, E> => {
+    // Before it begins: it may close the layer at once.
+    const release = enter()
     const fiber = Effect.runForkWith(context)(effect)
-    running.add(fiber)
-    fiber.addObserver(() => running.delete(fiber))
+    fiber.addObserver(release)
     return fiber
   }
 
   const run = <A, E, R>({ abandoned, call, closed: refusal, work }: Mint<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.contextWith((context: Context.Context<R>) =>
-      Effect.callback<A, E>((resume) => {
-        if (closed) return resume(Effect.fail(refusal()))
-        let ended: Exit.Exit<A, E> | undefined
-        const leave = (exit: Exit.Exit<A, E>) => {
-          start(abandoned(exit), context)
-        }
-        const settle = (exit: Exit.Exit<A, E>) => {
-          if (ended !== undefined) return
-          ended = exit
-          if (call.abandoned) return leave(exit)
-          // An interruption may still come between here and the caller.
-          if (Exit.isSuccess(exit)) call.dropped = Effect.sync(() => leave(exit))
-          resume(exit)
-        }
-        start(settling(work, settle), context).addObserver(settle)
-        return Effect.sync(() => {
-          call.abandoned = true
-          // It ended between the interruption and this: nobody took the value.
-          if (ended !== undefined) leave(ended)
+      // An exit is passed on as a value: a mint that was interrupted from inside is none whose caller has left.
+      Effect.flatten(
+        Effect.callback<Effect.Effect<A, E>>((resume) => {
+          if (closed) return resume(Effect.succeed(Effect.fail(refusal())))
+          call.over = enter()
+          const leave = (exit: Exit.Exit<A, E>) => {
+            start(abandoned(exit), context)
+          }
+          const settle = (exit: Exit.Exit<A, E>) => {
+            if (call.drop !== undefined) return
+            // An interruption may still come between here and the caller.
+            call.drop = () => leave(exit)
+            if (call.abandoned) leave(exit)
+            else resume(Effect.succeed(exit))
+          }
+          start(settling(work, settle), context).addObserver(settle)
+          return Effect.sync(() => {
+            call.abandoned = true
+            // It ended between the interruption and this: nobody took the value.
+            call.drop?.()
+          })
         })
-      })
+      )
     )
 
   return { run }

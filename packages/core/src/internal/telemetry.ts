@@ -22,6 +22,11 @@ const CurrentTrace = Context.Reference<VerbTrace | undefined>("@effect-api-keys/
   defaultValue: () => undefined
 })
 
+/** Runs what is not ours, a tracer or a registry of metrics: what it throws must not take the place of a call's end. */
+const guarded = (run: () => void): void => {
+  Result.try(run)
+}
+
 /** Writes an HTTP exchange that is over on the verb's span: method, path template and status, nothing else. */
 export const traceExchange = (exchange: HttpExchange): Effect.Effect<void> =>
   Effect.withFiber((fiber) => {
@@ -32,7 +37,7 @@ export const traceExchange = (exchange: HttpExchange): Effect.Effect<void> =>
         "url.template": exchange.path,
         ...(exchange.status === undefined ? {} : { "http.response.status_code": exchange.status })
       }
-      trace.span.event("http", fiber.getRef(Clock.Clock).currentTimeNanosUnsafe(), trace.last)
+      guarded(() => trace.span.event("http", fiber.getRef(Clock.Clock).currentTimeNanosUnsafe(), trace.last))
     }
     return Effect.void
   })
@@ -51,8 +56,10 @@ export interface Call {
   readonly startedAt: number
   /** Set when the caller left a mint that goes on without it: the mint then counts itself, as `abandoned`. */
   abandoned: boolean
-  /** What to do where an interruption takes away the value that a mint has ended with. */
-  dropped?: Effect.Effect<void>
+  /** What to do where an interruption takes the end of a mint away from its caller; there when it has ended. */
+  drop?: () => void
+  /** Run when the caller has its mint's end, or has left: the layer may close then. */
+  over?: () => void
 }
 
 /** Measures and traces the verbs of one service. */
@@ -120,24 +127,26 @@ export const make = (provider: string, account: string): Telemetry => {
     const conclude = (exit: Exit.Exit<unknown, unknown>, left: boolean) =>
       Effect.withFiber((fiber) => {
         const clock = fiber.getRef(Clock.Clock)
-        if (trace.last !== undefined) {
-          for (const [key, value] of Object.entries(trace.last)) span.attribute(key, value)
-        }
-        span.end(clock.currentTimeNanosUnsafe(), tracedExit(exit))
-        if (call.dropped !== undefined && !call.abandoned && left) {
+        guarded(() => {
+          for (const [key, value] of Object.entries(trace.last ?? {})) span.attribute(key, value)
+        })
+        guarded(() => span.end(clock.currentTimeNanosUnsafe(), tracedExit(exit)))
+        if (left && !call.abandoned) {
           call.abandoned = true
-          return call.dropped
+          call.drop?.()
         }
         if (!call.abandoned) {
-          recordOf(verb, outcomeOf(exit))(Duration.millis(clock.currentTimeMillisUnsafe() - startedAt), fiber.context)
+          const duration = clock.currentTimeMillisUnsafe() - startedAt
+          guarded(() => recordOf(verb, outcomeOf(exit))(Duration.millis(duration), fiber.context))
         }
+        call.over?.()
         return Effect.void
       })
-    // An interruption that is waiting takes a new key away as soon as it is let in: it is let in here, where it can be
-    // seen, and as little as can be follows. Where the caller lets none in, the caller will have the key.
+    // An interruption that is waiting takes a mint's end away as soon as it is let in: it is let in here, where it can be
+    // seen, and as little as can be follows. Where the caller lets none in, the caller will have that end.
     const end = (exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
-      Exit.isFailure(exit) || call.dropped === undefined
-        ? conclude(exit, Exit.isFailure(exit))
+      call.drop === undefined
+        ? conclude(exit, false)
         : Effect.flatMap(Effect.exit(restore(Effect.void)), (seen) => conclude(exit, Exit.isFailure(seen)))
     return { call, addToContext: addTrace(trace), end }
   }
@@ -170,8 +179,8 @@ export const make = (provider: string, account: string): Telemetry => {
       ),
     abandoned: (verb, { startedAt }) =>
       Effect.withFiber((fiber) => {
-        const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
-        recordOf(verb, "abandoned")(Duration.millis(now - startedAt), fiber.context)
+        const duration = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe() - startedAt
+        guarded(() => recordOf(verb, "abandoned")(Duration.millis(duration), fiber.context))
         return Effect.void
       })
   }
