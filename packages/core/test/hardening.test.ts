@@ -240,6 +240,7 @@ describe("nothing after a mint takes the key away in silence", () => {
   )
 
   it.effect("a driver from JavaScript that gives no effect fails at once", () => {
+    // What a program without types may give.
     const send = undefined as unknown as Effect.Effect<Minted>
     return Effect.gen(function* () {
       const exit = yield* Effect.exit((yield* ApiKeyService).create({ name: "acme" }))
@@ -297,6 +298,7 @@ describe("nothing after a mint takes the key away in silence", () => {
   })
 
   it.effect("a driver from JavaScript that gives no effect after the mint: the key is shut off", () => {
+    // What a program without types may give.
     const activate = () => undefined as unknown as Effect.Effect<void>
     const { layer, minted, removed } = fake({
       mint: () => Effect.sync(() => ({ send: Effect.succeed(minted), activate }))

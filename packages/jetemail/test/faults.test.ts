@@ -1,7 +1,8 @@
+import { inspect } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import type { IssuedKey, KeyRef, KeySpec, ReasonTag, Verb } from "@effect-api-keys/core"
 import { type ApiKeyError, ApiKeyService, MintIntent } from "@effect-api-keys/core"
-import { HttpFaults } from "@effect-api-keys/core/testing"
+import { HttpFaults, Witness } from "@effect-api-keys/core/testing"
 import * as JetEmail from "@effect-api-keys/jetemail"
 import { JetEmailSandbox } from "@effect-api-keys/jetemail/testing"
 import * as Cause from "effect/Cause"
@@ -25,6 +26,11 @@ const adapter = Layer.unwrap(
   Effect.map(JetEmailSandbox.JetEmailSandbox, ({ credential }) =>
     JetEmail.layer({ apiKey: credential, defaults: { domains: "any", ips: "any", quota: "unlimited" } })
   )
+)
+
+/** Runs a test on a sandbox of its own, with faults on the way. */
+const atSandbox = Effect.provide(
+  adapter.pipe(Layer.provideMerge(HttpFaults.layer), Layer.provideMerge(JetEmailSandbox.layerClient()))
 )
 
 /** What a create was prepared with, some other day. */
@@ -165,11 +171,7 @@ for (const [verb, { call, mints, target }] of Object.entries(verbs)) {
             assert.deepStrictEqual([error.provider, error.operation], ["jetemail", verb])
             assert.notInclude(JSON.stringify(error), Redacted.value(secret))
           }
-        }).pipe(
-          Effect.provide(
-            adapter.pipe(Layer.provideMerge(HttpFaults.layer), Layer.provideMerge(JetEmailSandbox.layerClient()))
-          )
-        )
+        }).pipe(atSandbox)
       )
     }
 
@@ -184,11 +186,7 @@ for (const [verb, { call, mints, target }] of Object.entries(verbs)) {
           const exit = yield* finish(yield* Effect.forkChild(call({ keys, ref, deliver: () => Effect.void })))
           assert.strictEqual(tagOf(exit), "ProviderUnavailable")
           assert.strictEqual((yield* faults.attempts).length - before, 4)
-        }).pipe(
-          Effect.provide(
-            adapter.pipe(Layer.provideMerge(HttpFaults.layer), Layer.provideMerge(JetEmailSandbox.layerClient()))
-          )
-        )
+        }).pipe(atSandbox)
       )
     }
   })
@@ -223,11 +221,7 @@ describe("a mint with an intent, when something goes wrong", () => {
           assert.strictEqual(recovered.attribution, verb === "create" ? "proven" : "unproven")
           assert.isTrue(yield* sandbox.isLive(Redacted.value(recovered.issued.secret)))
           assert.notStrictEqual(Redacted.value(recovered.issued.secret), Redacted.value(secret))
-        }).pipe(
-          Effect.provide(
-            adapter.pipe(Layer.provideMerge(HttpFaults.layer), Layer.provideMerge(JetEmailSandbox.layerClient()))
-          )
-        )
+        }).pipe(atSandbox)
       )
     }
   }
@@ -321,19 +315,12 @@ describe("what a span shows of the exchanges with the vendor", () => {
     ["rotate", ["truncatedBody"], rotated(200)],
     ["rotate", [{ status: 429 }], rotated(429)]
   ]
-  /** A tracer, and what its one span shows: each exchange, and the last of them as its attributes. */
+  /** A witness of one call, and what its span shows: each exchange, and the last of them as its attributes. */
   const recording = () => {
-    const spans: Array<Tracer.NativeSpan> = []
-    const tracer = Tracer.make({
-      span: (options) => {
-        const span = new Tracer.NativeSpan(options)
-        spans.push(span)
-        return span
-      }
-    })
+    const { layer, spans } = Witness.make(inspect)
     const shows = (expected: ReadonlyArray<object>) => {
       const [span, ...others] = spans
-      assert(span !== undefined && others.length === 0)
+      assert(span instanceof Tracer.NativeSpan && others.length === 0)
       assert.deepStrictEqual(
         span.events.map(([name, , attributes]) => ({ name, attributes })),
         expected.map((attributes) => ({ name: "http", attributes }))
@@ -341,24 +328,21 @@ describe("what a span shows of the exchanges with the vendor", () => {
       const last = Array.from(span.attributes).filter(([key]) => !key.startsWith("api_key."))
       assert.deepStrictEqual(Object.fromEntries(last), expected.at(-1))
     }
-    return { shows, tracer }
+    return { shows, layer }
   }
-  const provided = Effect.provide(
-    adapter.pipe(Layer.provideMerge(HttpFaults.layer), Layer.provideMerge(JetEmailSandbox.layerClient()))
-  )
 
   for (const [verb, struck, expected] of rows) {
     it.effect(`${verb}, ${struck.length === 0 ? "all well" : JSON.stringify(struck)}`, () => {
-      const { shows, tracer } = recording()
+      const { layer, shows } = recording()
       return Effect.gen(function* () {
         const keys = yield* ApiKeyService
         const faults = yield* HttpFaults.HttpFaults
         const { ref } = yield* keys.create(spec)
         for (const fault of struck) yield* faults.inject(fault)
         const called = verbs[verb].call({ keys, ref, deliver: () => Effect.void })
-        yield* finish(yield* Effect.forkChild(Effect.withTracer(called, tracer)))
+        yield* finish(yield* Effect.forkChild(Effect.provide(called, layer)))
         shows(expected)
-      }).pipe(provided)
+      }).pipe(atSandbox)
     })
   }
 
@@ -383,21 +367,21 @@ describe("what a span shows of the exchanges with the vendor", () => {
         assert.isTrue(yield* sandbox.isLive(Redacted.value(secret)))
         const { issued } = yield* Effect.withTracer(keys.rotate(ref), tracer)
         assert.isTrue(yield* sandbox.isLive(Redacted.value(issued.secret)))
-      }).pipe(provided)
+      }).pipe(atSandbox)
     })
   }
 
   it.effect("one that its caller has left", () => {
-    const { shows, tracer } = recording()
+    const { layer, shows } = recording()
     return Effect.gen(function* () {
       const keys = yield* ApiKeyService
       const faults = yield* HttpFaults.HttpFaults
       const { ref } = yield* keys.create(spec)
       yield* faults.inject("hang")
-      const caller = yield* Effect.forkChild(Effect.withTracer(keys.patch(ref, { quota: 7 }), tracer))
+      const caller = yield* Effect.forkChild(Effect.provide(keys.patch(ref, { quota: 7 }), layer))
       yield* TestClock.adjust("1 second")
       yield* Fiber.interrupt(caller)
       shows(patched(undefined))
-    }).pipe(provided)
+    }).pipe(atSandbox)
   })
 })

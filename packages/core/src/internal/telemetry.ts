@@ -23,7 +23,7 @@ const CurrentTrace = Context.Reference<VerbTrace | undefined>("@effect-api-keys/
 })
 
 /** Runs what is not ours, a tracer or a registry of metrics: what it throws must not take the place of a call's end. */
-const guarded = (run: () => void): void => {
+const withoutThrowing = (run: () => void): void => {
   Result.try(run)
 }
 
@@ -37,7 +37,7 @@ export const traceExchange = (exchange: HttpExchange): Effect.Effect<void> =>
         "url.template": exchange.path,
         ...(exchange.status === undefined ? {} : { "http.response.status_code": exchange.status })
       }
-      guarded(() => trace.span.event("http", fiber.getRef(Clock.Clock).currentTimeNanosUnsafe(), trace.last))
+      withoutThrowing(() => trace.span.event("http", fiber.getRef(Clock.Clock).currentTimeNanosUnsafe(), trace.last))
     }
     return Effect.void
   })
@@ -127,17 +127,17 @@ export const make = (provider: string, account: string): Telemetry => {
     const conclude = (exit: Exit.Exit<unknown, unknown>, left: boolean) =>
       Effect.withFiber((fiber) => {
         const clock = fiber.getRef(Clock.Clock)
-        guarded(() => {
+        withoutThrowing(() => {
           for (const [key, value] of Object.entries(trace.last ?? {})) span.attribute(key, value)
         })
-        guarded(() => span.end(clock.currentTimeNanosUnsafe(), tracedExit(exit)))
+        withoutThrowing(() => span.end(clock.currentTimeNanosUnsafe(), tracedExit(exit)))
         if (left && !call.abandoned) {
           call.abandoned = true
           call.drop?.()
         }
         if (!call.abandoned) {
           const duration = clock.currentTimeMillisUnsafe() - startedAt
-          guarded(() => recordOf(verb, outcomeOf(exit))(Duration.millis(duration), fiber.context))
+          withoutThrowing(() => recordOf(verb, outcomeOf(exit))(Duration.millis(duration), fiber.context))
         }
         call.over?.()
         return Effect.void
@@ -180,7 +180,7 @@ export const make = (provider: string, account: string): Telemetry => {
     abandoned: (verb, { startedAt }) =>
       Effect.withFiber((fiber) => {
         const duration = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe() - startedAt
-        guarded(() => recordOf(verb, "abandoned")(Duration.millis(duration), fiber.context))
+        withoutThrowing(() => recordOf(verb, "abandoned")(Duration.millis(duration), fiber.context))
         return Effect.void
       })
   }
