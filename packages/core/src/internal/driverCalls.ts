@@ -104,6 +104,7 @@ export const make = (driver: ApiKeyDriver): DriverCalls => {
     label,
     checked: (verb, handle, result) =>
       Result.isSuccess(result) ? Effect.succeed(result.success) : Effect.fail(failure(verb, result.failure, handle)),
+    // Its parts are strings by their types: to check them would tell nothing.
     makeRef: (address) => new KeyRef({ provider, account, value: Redacted.make(address) }, { disableChecks: true }),
     read: (address, verb) => {
       const handle = driver.handle(address)

@@ -365,9 +365,9 @@ export const make = (
       activate,
       options: own,
       send,
-      spec: copy
+      spec: sent
     } = yield* label("create")(driver.mint(asked, { inert: intended !== undefined }))
-    const spec = expected(copy ?? asked, own)
+    const spec = expected(sent ?? asked, own)
     return yield* inRegion<IssuedKey, E, R>({
       verb: "create",
       call,

@@ -113,6 +113,7 @@ export const make = Effect.fnUntraced(function* (
       { disableChecks: true }
     )
 
+  // Its parts were made here, as in `toApiKey`.
   const patched = (record: KeyRecord | undefined, proof: PatchedKey["proof"]) =>
     new PatchedKey({ key: Option.map(Option.fromUndefinedOr(record), toApiKey), proof }, { disableChecks: true })
 
